@@ -1,0 +1,97 @@
+/**
+ * The whole server as one graph of layers, each of which can be replaced alone.
+ *
+ * ```text
+ *   Handshake  ChunkReading  ChunkWriting  AmfCodec  ServerCommands        MediaClassifier  StreamEvents
+ *        └─────────┴────────────┴────────────┴────────────┘                       └───────┬───────┘
+ *                          ServerSession                Authenticator  ServerEvents   StreamRegistry
+ *                                └────────────────────────────┴──────┬──────┴───────────────┘
+ *                                                                RtmpServer
+ * ```
+ *
+ * What a platform gives (`Transport`, `RtmpCrypto`) and what an operator gives (`RtmpConfig`) is left open.
+ *
+ * **Example** (A server with its own authenticator)
+ *
+ * ```ts
+ * const server = App.layerWith({ authenticator: Layer.succeed(Authenticator, { authorize: onlyFriends }) }).pipe(
+ *   Layer.provide([NodeTransport.layer, NodeCrypto.layer, RtmpConfig.layer({ listen: { port: 1935 } })])
+ * )
+ * ```
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { Authenticator } from "./access/Authenticator.ts"
+import { RtmpConfig } from "./config/RtmpConfig.ts"
+import { StreamEvents } from "./live/StreamEvents.ts"
+import { StreamRegistry } from "./live/StreamRegistry.ts"
+import { MediaClassifier } from "./media/MediaFrame.ts"
+import { AmfCodec } from "./protocol/amf/AmfCodec.ts"
+import { ChunkReading } from "./protocol/ChunkReader.ts"
+import { ChunkWriting } from "./protocol/ChunkWriter.ts"
+import type { RtmpCrypto } from "./protocol/Crypto.ts"
+import { Handshake } from "./protocol/Handshake.ts"
+import { ServerCommands } from "./protocol/ServerCommands.ts"
+import { ServerSession } from "./protocol/ServerSession.ts"
+import { RtmpServer } from "./server/RtmpServer.ts"
+import { ServerEvents } from "./server/ServerEvents.ts"
+import * as ServerOptions from "./server/ServerOptions.ts"
+import type { Transport } from "./server/Transport.ts"
+
+/** The layers that a server is made of, by the name of what they replace. */
+export interface Parts {
+  /** The handshake (RTMP 1.0 §5.2). */
+  readonly handshake: Layer.Layer<Handshake, never, RtmpCrypto>
+  /** The chunk stream reader (RTMP 1.0 §5.3). */
+  readonly chunkReading: Layer.Layer<ChunkReading>
+  /** The chunk stream writer (RTMP 1.0 §5.3). */
+  readonly chunkWriting: Layer.Layer<ChunkWriting>
+  /** The AMF codec. */
+  readonly amf: Layer.Layer<AmfCodec>
+  /** What commands do. */
+  readonly commands: Layer.Layer<ServerCommands>
+  /** Who may do what. */
+  readonly authenticator: Layer.Layer<Authenticator>
+  /** Ingest: what media messages are to their stream. */
+  readonly ingest: Layer.Layer<MediaClassifier>
+  /** Registry and distribution of live streams. */
+  readonly registry: Layer.Layer<StreamRegistry, never, StreamEvents | MediaClassifier | RtmpConfig>
+}
+
+/** The registry with the options that the configuration asks for. */
+export const layerRegistry: Parts["registry"] = Layer.unwrap(
+  Effect.map(RtmpConfig, (config) => StreamRegistry.layerWith(ServerOptions.live(config)))
+)
+
+/** The parts of a server with nothing replaced. Nobody is refused: see `Authenticator`. */
+export const defaultParts: Parts = {
+  handshake: Handshake.layer,
+  chunkReading: ChunkReading.layer,
+  chunkWriting: ChunkWriting.layer,
+  amf: AmfCodec.layer,
+  commands: ServerCommands.layer,
+  authenticator: Authenticator.layerOpen,
+  ingest: MediaClassifier.layer,
+  registry: layerRegistry
+}
+
+/** What a server needs from outside: a network, random bytes and HMAC, and its configuration. */
+export type Needs = Transport | RtmpCrypto | RtmpConfig
+
+/** A server with some parts replaced. It also offers its registry, so that code around it can publish and subscribe. */
+export const layerWith = (
+  parts: Partial<Parts>
+): Layer.Layer<RtmpServer | StreamRegistry | StreamEvents, never, Needs> => {
+  const all = { ...defaultParts, ...parts }
+  const session = ServerSession.layer.pipe(
+    Layer.provide([all.handshake, all.chunkReading, all.chunkWriting, all.amf, all.commands])
+  )
+  const live = all.registry.pipe(Layer.provide(all.ingest), Layer.provideMerge(StreamEvents.layer))
+  return RtmpServer.layer.pipe(
+    Layer.provide([session, all.authenticator, ServerEvents.layer]),
+    Layer.provideMerge(live)
+  )
+}
+
+/** A server with nothing replaced. */
+export const layer: Layer.Layer<RtmpServer | StreamRegistry | StreamEvents, never, Needs> = layerWith({})

@@ -1,0 +1,244 @@
+/**
+ * Where configuration values come from, and how several sources become one configuration.
+ *
+ * A source is a list of values, each with the path of its key and the place where it was written. Sources lie on top of
+ * each other: a later one wins, key by key, and the defaults of the schema lie below all of them. The result remembers
+ * where each value came from. Two sources exist: the environment, and values written in code.
+ */
+import type * as ConfigProvider from "effect/ConfigProvider"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import * as Log from "../observability/Log.ts"
+import { ConfigError, type ConfigProblem, type ConfigWarning } from "./ConfigError.ts"
+import type { ConfigKey } from "./ConfigKey.ts"
+
+/** One value of a source: the path of its key, the value as it was written, and where that was. */
+export interface ConfigEntry {
+  readonly path: string
+  readonly value: unknown
+  readonly origin: string
+}
+
+/** The values of one source, and the names in it that mean nothing. */
+export interface ConfigSource {
+  readonly entries: ReadonlyArray<ConfigEntry>
+  readonly warnings: ReadonlyArray<ConfigWarning>
+}
+
+/** What a source is read for: the schema that decodes the values, and its keys. */
+export interface ConfigModel<A, I> {
+  readonly schema: Schema.Codec<A, I>
+  readonly keys: ReadonlyArray<ConfigKey>
+}
+
+/**
+ * A configuration that is complete and valid.
+ *
+ * - `config`: the decoded values.
+ * - `warnings`: what had no effect, of all sources.
+ * - `origins`: for the keys that a source has set, where their value was written.
+ */
+export interface LoadedConfig<A> {
+  readonly config: A
+  readonly warnings: ReadonlyArray<ConfigWarning>
+  readonly origins: ReadonlyMap<string, string>
+}
+
+/**
+ * Reads the environment out of a record of variables. An empty variable counts as not set.
+ *
+ * A variable that begins with `RTMP_` and belongs to no key is a warning.
+ */
+export const fromRecord = (
+  keys: ReadonlyArray<ConfigKey>,
+  variables: Readonly<Record<string, string | undefined>>
+): ConfigSource => {
+  const byVariable = new Map(keys.map((key) => [key.variable, key]))
+  const entries: Array<ConfigEntry> = []
+  const warnings: Array<ConfigWarning> = []
+  for (const [name, value] of Object.entries(variables)) {
+    if (value === undefined || value === "" || !name.startsWith(prefix)) continue
+    const key = byVariable.get(name)
+    if (key !== undefined) entries.push({ path: key.path, value, origin: name })
+    else {
+      const suggestion = suggest(
+        name,
+        keys.map((key) => key.variable)
+      )
+      warnings.push(suggestion === undefined ? { origin: name } : { origin: name, suggestion })
+    }
+  }
+  return { entries, warnings }
+}
+
+/**
+ * Reads the environment out of an Effect `ConfigProvider`, whose default is the environment of the process.
+ *
+ * **Gotchas**
+ *
+ * Unknown variables are found by walking the provider from `RTMP` downwards, which works for every provider that splits
+ * names at underscores, as Effect's own for the environment does.
+ */
+export const fromProvider = (
+  keys: ReadonlyArray<ConfigKey>,
+  provider: ConfigProvider.ConfigProvider
+): Effect.Effect<ConfigSource, ConfigError> =>
+  Effect.gen(function* () {
+    const variables: Record<string, string | undefined> = {}
+    for (const key of keys) variables[key.variable] = (yield* provider.load([key.variable]))?.value
+    yield* collectVariables(provider, ["RTMP"], variables)
+    return fromRecord(keys, variables)
+  }).pipe(Effect.mapError((error) => new ConfigError({ reason: "SourceFailed", problems: [], detail: error.message })))
+
+/** Takes values that were written in code, nested as in the schema. `origin` names the place in errors. */
+export const fromValues = (
+  values: Readonly<Record<string, Readonly<Record<string, unknown>> | undefined>>,
+  origin: string
+): ConfigSource => ({
+  entries: Object.entries(values).flatMap(([group, members]) =>
+    Object.entries(members ?? {}).map(([name, value]) => ({ path: `${group}.${name}`, value, origin }))
+  ),
+  warnings: []
+})
+
+/** Lays sources on top of each other, the last one uppermost, and decodes the result; all problems are found at once. */
+export const load = <A, I>(
+  model: ConfigModel<A, I>,
+  sources: ReadonlyArray<ConfigSource>
+): Result.Result<LoadedConfig<A>, ConfigError> => {
+  const known = new Map(model.keys.map((key) => [key.path, key]))
+  const set = new Map<string, ConfigEntry>()
+  const warnings = sources.flatMap((source) => source.warnings)
+  for (const source of sources) {
+    for (const entry of source.entries) {
+      if (known.has(entry.path)) set.set(entry.path, entry)
+      else {
+        const suggestion = suggest(entry.path, [...known.keys()])
+        const name = `${entry.path} (${entry.origin})`
+        warnings.push(suggestion === undefined ? { origin: name } : { origin: name, suggestion })
+      }
+    }
+  }
+
+  const input: Record<string, Record<string, unknown>> = {}
+  for (const entry of set.values()) {
+    const dot = entry.path.indexOf(".")
+    const group = entry.path.slice(0, dot)
+    input[group] ??= {}
+    input[group][entry.path.slice(dot + 1)] = entry.value
+  }
+
+  const decoded = Schema.decodeUnknownResult(model.schema)(input, { errors: "all" })
+  if (Result.isFailure(decoded)) {
+    const issues = formatIssues(decoded.failure.issue).issues
+    const problems = issues.map((issue) => problemOf(known, set, (issue.path ?? []).map(String), issue.message))
+    return Result.fail(new ConfigError({ reason: "Invalid", problems: unique(problems) }))
+  }
+  const origins = new Map([...set.values()].map((entry) => [entry.path, entry.origin]))
+  return Result.succeed({ config: decoded.success, warnings, origins })
+}
+
+/**
+ * The name that may have been meant by `name`: one that has all its words, or one that is only a few letters away;
+ * `undefined` where nothing comes near.
+ */
+export const suggest = (name: string, candidates: ReadonlyArray<string>): string | undefined => {
+  const words = wordsOf(name)
+  let best: string | undefined
+  let bestScore = Number.POSITIVE_INFINITY
+  for (const candidate of candidates) {
+    const candidateWords = wordsOf(candidate)
+    const missing = candidateWords.length - words.length
+    const isPart = words.length > 0 && missing > 0 && words.every((word) => candidateWords.includes(word))
+    const distance = editDistance(words.join("_"), candidateWords.join("_"))
+    const isNear = distance <= Math.max(2, Math.floor(words.join("_").length / 4))
+    // A few letters wrong is likelier than a word left out, and one word left out likelier than two.
+    const score = isNear ? distance : isPart ? 100 * missing : Number.POSITIVE_INFINITY
+    if (score < bestScore) {
+      best = candidate
+      bestScore = score
+    }
+  }
+  return best
+}
+
+const prefix = "RTMP_"
+
+const formatIssues = SchemaIssue.makeFormatterStandardSchemaV1()
+
+const collectVariables = (
+  provider: ConfigProvider.ConfigProvider,
+  path: ReadonlyArray<string>,
+  variables: Record<string, string | undefined>
+): Effect.Effect<void, ConfigProvider.SourceError> =>
+  Effect.gen(function* () {
+    const node = yield* provider.load(path)
+    if (node === undefined) return
+    if (node.value !== undefined) variables[path.join("_")] = node.value
+    if (node._tag === "Record") {
+      for (const name of node.keys) yield* collectVariables(provider, [...path, name], variables)
+    } else if (node._tag === "Array") {
+      // No key has a number for a name. The last index is there for certain; the ones before may be millions of holes.
+      yield* collectVariables(provider, [...path, String(node.length - 1)], variables)
+    }
+  })
+
+const problemOf = (
+  known: ReadonlyMap<string, ConfigKey>,
+  set: ReadonlyMap<string, ConfigEntry>,
+  issuePath: ReadonlyArray<string>,
+  message: string
+): ConfigProblem => {
+  // An issue inside a list points at the element: the key is the first two steps.
+  const path = issuePath.slice(0, 2).join(".")
+  const key = known.get(path)
+  const entry = set.get(path)
+  if (key !== undefined && entry !== undefined && !key.accepts(entry.value)) {
+    return { reason: "InvalidValue", origin: entry.origin, path, expected: key.expected, found: found(entry.value) }
+  }
+  return {
+    reason: "Conflict",
+    origin: entry?.origin ?? key?.variable ?? path,
+    path,
+    expected: message,
+    found: entry === undefined ? `${key?.defaultText ?? "nothing"} (default)` : found(entry.value)
+  }
+}
+
+const found = (value: unknown): string => {
+  if (typeof value === "string") return `"${Log.escapeForLog(value)}"`
+  return Log.escapeForLog(Array.isArray(value) ? JSON.stringify(value) : String(value))
+}
+
+/** A union of forms gives an issue for each form. */
+const unique = (problems: ReadonlyArray<ConfigProblem>): ReadonlyArray<ConfigProblem> => {
+  const seen = new Set<string>()
+  return problems.filter((problem) => {
+    const identity = `${problem.path} ${problem.expected}`
+    if (seen.has(identity)) return false
+    seen.add(identity)
+    return true
+  })
+}
+
+const wordsOf = (name: string): ReadonlyArray<string> =>
+  (name.startsWith(prefix) ? name.slice(prefix.length) : name)
+    .replace(/([a-z0-9])([A-Z])/g, "$1_$2")
+    .toLowerCase()
+    .split(/[._]+/)
+    .filter((word) => word !== "")
+
+const editDistance = (left: string, right: string): number => {
+  let previous = Array.from({ length: right.length + 1 }, (_, index) => index)
+  for (let i = 0; i < left.length; i++) {
+    const current = [i + 1]
+    for (let j = 0; j < right.length; j++) {
+      const replaced = previous[j]! + (left[i] === right[j] ? 0 : 1)
+      current.push(Math.min(replaced, previous[j + 1]! + 1, current[j]! + 1))
+    }
+    previous = current
+  }
+  return previous[right.length]!
+}

@@ -1,0 +1,237 @@
+/**
+ * One flush of a live stream: its messages, encoded once into one buffer that every viewer shares.
+ *
+ * A `PendingMessage` may hold a view of a receive buffer. `encode` copies its payload exactly once, into the batch, and
+ * leaves a `MediaRecord` behind, which says where in the batch the message lies. The group-of-pictures cache and the
+ * queues of slow viewers hold records, never copies. Every message is written as self-contained chunks (fmt 0, RTMP 1.0
+ * §5.3.1.2.1), so any run of records can follow any other one on a connection.
+ *
+ * **Gotchas**
+ *
+ * - A record keeps the whole batch alive, as all records of one flush share its memory. What lives long (sequence
+ *   headers, metadata) is copied out by its owner.
+ * - Audio goes on chunk stream 4, video on 6 and data on 5. FFmpeg, GStreamer and librtmp take any; servers disagree.
+ */
+import type { MediaFrame } from "../media/MediaFrame.ts"
+import * as Bytes from "../protocol/Bytes.ts"
+import * as ChunkWriter from "../protocol/ChunkWriter.ts"
+
+/** Audio, video or data. */
+export type MediaKind = MediaFrame["kind"]
+
+/** What a payload is to its stream: a sequence header, a keyframe, … */
+export type MediaRole = MediaFrame["role"]
+
+/** The chunk stream id of audio messages. */
+export const AUDIO_CHUNK_STREAM = 4
+/** The chunk stream id of data messages. */
+export const DATA_CHUNK_STREAM = 5
+/** The chunk stream id of video messages. */
+export const VIDEO_CHUNK_STREAM = 6
+
+/** The message stream id that a batch is encoded for. Almost every player gets it for its first stream. */
+export const SHARED_MESSAGE_STREAM_ID = 1
+
+/** The message stream id of a fmt 0 chunk lies here when the basic header has one byte (RTMP 1.0 §5.3.1.2.1). */
+const messageStreamIdOffset = 8
+
+/** A message that was published and not encoded yet. `payload` may be a view of somebody else's buffer. */
+export interface PendingMessage {
+  /** Audio, video or data. */
+  readonly kind: MediaKind
+  /** What the payload is to the stream. */
+  readonly role: MediaRole
+  /** What a joiner must be given, by name; empty for everything that is not replayed. */
+  readonly cacheKey: string
+  /** The RTMP message type id. */
+  readonly typeId: number
+  /** Milliseconds on the stream's own timeline, unsigned 32-bit. */
+  readonly timestamp: number
+  /** One bit per track of the stream, by which viewers remember which video tracks wait for a keyframe; 0 for data. */
+  readonly trackBit: number
+  /** Milliseconds of media that the stream had seen when this came; never decreases. */
+  readonly clockMs: number
+  /** When the message was published. */
+  readonly receivedAtMs: number
+  /** The message body. */
+  readonly payload: Uint8Array
+}
+
+/** A message of an encoded batch: `buffer[start, end)` are its chunks. */
+export interface MediaRecord {
+  /** Audio, video or data. */
+  readonly kind: MediaKind
+  /** What the payload is to the stream. */
+  readonly role: MediaRole
+  /** Milliseconds on the stream's own timeline, unsigned 32-bit. */
+  readonly timestamp: number
+  /** See `PendingMessage`. */
+  readonly trackBit: number
+  /** See `PendingMessage`. */
+  readonly clockMs: number
+  /** See `PendingMessage`. */
+  readonly receivedAtMs: number
+  /** The batch that the message is part of, shared. */
+  readonly buffer: Uint8Array
+  /** Where its chunks begin in `buffer`. */
+  readonly start: number
+  /** Where its chunks end in `buffer`. */
+  readonly end: number
+}
+
+/** Messages encoded together. `bytes` is exactly as long as its records. */
+export interface Batch {
+  /** The chunks of all messages, in order, for message stream id 1. */
+  readonly bytes: Uint8Array
+  /** One record per message, in order. */
+  readonly records: ReadonlyArray<MediaRecord>
+  /** How many of the records carry audio or video frames. */
+  readonly frames: number
+}
+
+/** A message without the facts that only a stream needs: what `encodeMessages` takes. */
+export interface EncodableMessage {
+  /** Audio, video or data: decides the chunk stream. */
+  readonly kind: MediaKind
+  /** The RTMP message type id. */
+  readonly typeId: number
+  /** Unsigned 32-bit milliseconds. */
+  readonly timestamp: number
+  /** The message body. */
+  readonly payload: Uint8Array
+}
+
+/** The chunk stream that messages of this kind go on. */
+export const chunkStreamOf = (kind: MediaKind): number =>
+  kind === "audio" ? AUDIO_CHUNK_STREAM : kind === "video" ? VIDEO_CHUNK_STREAM : DATA_CHUNK_STREAM
+
+/** Tells whether a record carries a piece of audio or video (not a header, not metadata, not a command). */
+export const isFrame = (record: MediaRecord | PendingMessage): boolean =>
+  record.kind !== "data" && (record.role === "Frame" || record.role === "Keyframe")
+
+/** Encodes messages into one buffer of exactly their size. The only copy of a payload on its way to all viewers. */
+export const encode = (pending: ReadonlyArray<PendingMessage>, chunkSize: number): Batch => {
+  let total = 0
+  for (let i = 0; i < pending.length; i++) {
+    const message = pending[i]!
+    total += ChunkWriter.encodedLength(
+      message.payload.length,
+      message.timestamp,
+      chunkStreamOf(message.kind),
+      chunkSize
+    )
+  }
+  const bytes = new Uint8Array(total)
+  const records: Array<MediaRecord> = []
+  let offset = 0
+  let frames = 0
+  for (let i = 0; i < pending.length; i++) {
+    const message = pending[i]!
+    const start = offset
+    offset = ChunkWriter.encodeInto(
+      bytes,
+      start,
+      message.typeId,
+      SHARED_MESSAGE_STREAM_ID,
+      chunkStreamOf(message.kind),
+      message.timestamp,
+      message.payload,
+      chunkSize
+    )
+    if (isFrame(message)) frames++
+    records.push({
+      kind: message.kind,
+      role: message.role,
+      timestamp: message.timestamp,
+      trackBit: message.trackBit,
+      clockMs: message.clockMs,
+      receivedAtMs: message.receivedAtMs,
+      buffer: bytes,
+      start,
+      end: offset
+    })
+  }
+  return { bytes, records, frames }
+}
+
+/** Copies a run of whole messages, addressed to another message stream. `starts` are the offsets of its messages. */
+export const readdress = (bytes: Uint8Array, starts: ReadonlyArray<number>, messageStreamId: number): Uint8Array => {
+  const out = bytes.slice()
+  for (let i = 0; i < starts.length; i++) Bytes.putU32Le(out, starts[i]! + messageStreamIdOffset, messageStreamId)
+  return out
+}
+
+/** The same batch for viewers whose message stream id is not 1. */
+export const forMessageStream = (batch: Batch, messageStreamId: number): Uint8Array => {
+  const out = batch.bytes.slice()
+  for (let i = 0; i < batch.records.length; i++) {
+    Bytes.putU32Le(out, batch.records[i]!.start + messageStreamIdOffset, messageStreamId)
+  }
+  return out
+}
+
+/**
+ * Whole messages back to back, and where each begins: what a joiner is given, and what `readdress` works on.
+ */
+export interface Run {
+  /** The chunks of all messages. */
+  readonly bytes: Uint8Array
+  /** The offset of each message in `bytes`. */
+  readonly starts: ReadonlyArray<number>
+}
+
+/** Copies records into one run, addressed to `messageStreamId`. */
+export const concatRecords = (
+  records: ReadonlyArray<MediaRecord>,
+  messageStreamId: number = SHARED_MESSAGE_STREAM_ID
+): Run => {
+  let total = 0
+  for (let i = 0; i < records.length; i++) total += records[i]!.end - records[i]!.start
+  const bytes = new Uint8Array(total)
+  const starts: Array<number> = []
+  let offset = 0
+  let i = 0
+  while (i < records.length) {
+    // Neighbours in one batch are copied together: usually a whole flush at a time.
+    const from = records[i]!
+    let to = from
+    starts.push(offset)
+    while (i + 1 < records.length && records[i + 1]!.buffer === from.buffer && records[i + 1]!.start === to.end) {
+      to = records[++i]!
+      starts.push(offset + to.start - from.start)
+    }
+    bytes.set(from.buffer.subarray(from.start, to.end), offset)
+    offset += to.end - from.start
+    i++
+  }
+  if (messageStreamId !== SHARED_MESSAGE_STREAM_ID) {
+    for (const start of starts) Bytes.putU32Le(bytes, start + messageStreamIdOffset, messageStreamId)
+  }
+  return { bytes, starts }
+}
+
+/** Encodes loose messages into one run, for message stream id 1. */
+export const encodeMessages = (messages: ReadonlyArray<EncodableMessage>, chunkSize: number): Run => {
+  let total = 0
+  for (const { kind, payload, timestamp } of messages) {
+    total += ChunkWriter.encodedLength(payload.length, timestamp, chunkStreamOf(kind), chunkSize)
+  }
+  const bytes = new Uint8Array(total)
+  const starts: Array<number> = []
+  let offset = 0
+  for (const { kind, payload, timestamp, typeId } of messages) {
+    starts.push(offset)
+    const csid = chunkStreamOf(kind)
+    offset = ChunkWriter.encodeInto(
+      bytes,
+      offset,
+      typeId,
+      SHARED_MESSAGE_STREAM_ID,
+      csid,
+      timestamp,
+      payload,
+      chunkSize
+    )
+  }
+  return { bytes, starts }
+}

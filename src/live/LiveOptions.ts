@@ -1,0 +1,111 @@
+/**
+ * Every number that bounds or paces the live room, in one plain object.
+ *
+ * The server maps its configuration to `LiveOptions`; a custom server starts from `defaultLiveOptions` and changes what
+ * it wants. The object is read when a stream is made, so a changed configuration holds for streams made after it.
+ */
+
+/** Bounds of the cache that lets a viewer start at once with a whole group of pictures (`GopCache`). */
+export interface GopOptions {
+  /** Whether anything is cached at all. Without a cache a viewer's video starts at the next keyframe. */
+  readonly enabled: boolean
+  /** Milliseconds of media that the cache tries to hold; 0 keeps the newest group of pictures only. */
+  readonly minDurationMs: number
+  /** Milliseconds of media past which the oldest group of pictures is dropped, the only one too. */
+  readonly maxDurationMs: number
+  /** Encoded bytes past which the oldest group of pictures is dropped, the only one too. */
+  readonly maxBytes: number
+  /** Messages past which the oldest group of pictures is dropped, the only one too. */
+  readonly maxFrames: number
+}
+
+/** Bounds of what waits for one slow viewer (`Outbox`). */
+export interface OutboxOptions {
+  /** Milliseconds, of media or of waiting, past which inter frames are dropped up to a later keyframe. */
+  readonly maxDelayMs: number
+  /** Encoded bytes that may wait; past them all inter frames go, and the viewer too where that is not enough. */
+  readonly maxBytes: number
+  /** Messages that may wait; past them as with `maxBytes`. */
+  readonly maxRecords: number
+  /** Milliseconds that a full socket may go without draining before the viewer is removed. */
+  readonly stallTimeoutMs: number
+  /** Bytes that waiting messages are merged to per write once the socket has drained. */
+  readonly mergeBytes: number
+}
+
+/** Who wins a name, and what happens while its publisher is away. */
+export interface PublisherOptions {
+  /**
+   * What becomes of a second publisher: `"reject"` refuses it, `"takeover"` lets it replace the first one where both
+   * carry the same credential (two anonymous ones count as the same). A silent publisher is always replaced.
+   */
+  readonly conflict: "reject" | "takeover"
+  /** Milliseconds without a media message after which a connected publisher counts as silent. */
+  readonly silentAfterMs: number
+  /** Milliseconds that the viewers of a lost publisher wait for its return; 0 ends the stream at once. */
+  readonly resumeGraceMs: number
+}
+
+/** Bounds of the viewers who wait for a stream that nobody publishes yet. */
+export interface PlayOptions {
+  /** Waiting viewers, over all names. */
+  readonly maxWaitingViewers: number
+  /** Milliseconds until a waiting viewer is told that there is no such stream. */
+  readonly waitTimeoutMs: number
+}
+
+/** Bounds of what one publisher can make a stream remember. */
+export interface StreamLimits {
+  /** Audio and video tracks, 1 to 32. Messages of tracks past them are dropped. */
+  readonly maxTracks: number
+  /** Bytes of cached sequence headers, over all tracks. A track whose header does not fit is dropped. */
+  readonly maxHeaderBytes: number
+  /** Bytes of a metadata message. A larger one is dropped. */
+  readonly maxMetadataBytes: number
+  /** Payload bytes that may wait for a flush; past them the stream flushes by itself. */
+  readonly maxPendingBytes: number
+  /** Messages that may wait for a flush; past them the stream flushes by itself. */
+  readonly maxPendingMessages: number
+  /** Events per second that a publisher's media may cause (gaps, codec and metadata changes); the rest is counted. */
+  readonly maxMediaEventsPerSecond: number
+}
+
+/** The settings of the live room. All times are milliseconds, all sizes bytes. */
+export interface LiveOptions {
+  readonly gop: GopOptions
+  readonly outbox: OutboxOptions
+  readonly publisher: PublisherOptions
+  readonly play: PlayOptions
+  readonly limits: StreamLimits
+  /** The chunk size that viewers were told with Set Chunk Size, 128 to 0xFFFFFF (RTMP 1.0 §5.4.1). */
+  readonly chunkSize: number
+  /**
+   * Milliseconds for which media is collected before a flush; 0 flushes once per turn of the event loop. Read by the
+   * service layer only: who owns a registry without the layer decides when to flush.
+   */
+  readonly mergeWindowMs: number
+}
+
+/** What suits most servers: instant start from one group of pictures, 10 s and 16 MiB of patience with slow viewers. */
+export const defaultLiveOptions: LiveOptions = {
+  gop: { enabled: true, minDurationMs: 0, maxDurationMs: 30_000, maxBytes: 32 * 1024 * 1024, maxFrames: 4_096 },
+  outbox: {
+    maxDelayMs: 10_000,
+    maxBytes: 16 * 1024 * 1024,
+    maxRecords: 16_384,
+    stallTimeoutMs: 20_000,
+    mergeBytes: 256 * 1024
+  },
+  publisher: { conflict: "reject", silentAfterMs: 20_000, resumeGraceMs: 10_000 },
+  play: { maxWaitingViewers: 1_000, waitTimeoutMs: 30_000 },
+  limits: {
+    maxTracks: 32,
+    maxHeaderBytes: 1024 * 1024,
+    maxMetadataBytes: 1024 * 1024,
+    maxPendingBytes: 1024 * 1024,
+    maxPendingMessages: 4_096,
+    maxMediaEventsPerSecond: 10
+  },
+  chunkSize: 60_000,
+  mergeWindowMs: 0
+}

@@ -1,0 +1,718 @@
+/**
+ * One live stream: takes the messages of its publisher, and hands them to its viewers in shared batches.
+ *
+ * `publish` looks at a message just far enough to know what it is (keyframe? header? which track?), drops what would kill
+ * a player, and notes the rest. `flush` encodes everything that was noted once, brings the caches up to date, and gives
+ * the same bytes to every viewer. Nothing here waits, and nothing here knows the time: it comes in with every call, and
+ * when to flush is the business of whoever is told that the stream is dirty.
+ *
+ * What viewers can rely on:
+ *
+ * - Metadata and the newest sequence headers come before frames; a codec that cannot do without a header has its frames
+ *   dropped until the header came.
+ * - The first frame of a video track is a keyframe, for a joiner and after a publisher came back.
+ * - Timestamps are the publisher's own, modulo 2^32, for its first session. When a publisher comes back, or another one
+ *   takes over, its timestamps are shifted to continue where the last session ended.
+ *
+ * **Gotchas**
+ *
+ * - Payloads may be views of a receive buffer: they are read once more in `flush`, and must not change until then.
+ * - Caches follow `flush`, not `publish`: a viewer who joins in between gets the caches of the last flush, and then the
+ *   next batch whole.
+ * - Sinks are called from `flush`, and may leave, join and publish from there.
+ * - A frame message of several tracks (E-RTMP v2, ManyTracks) counts as one of its first track; a header message of
+ *   several tracks is relayed as it is and cached by track.
+ */
+
+import * as MediaFrame from "../media/MediaFrame.ts"
+import * as Metadata from "../media/Metadata.ts"
+import * as Aggregate from "../protocol/Aggregate.ts"
+import * as Message from "../protocol/Message.ts"
+import * as Batch from "./Batch.ts"
+import * as GopCache from "./GopCache.ts"
+import * as HeaderCache from "./HeaderCache.ts"
+import { defaultLiveOptions, type LiveOptions } from "./LiveOptions.ts"
+import {
+  BlockedViewers,
+  type EndReason,
+  Outbox,
+  type OutboxOwner,
+  type OverflowReason,
+  Readdressed,
+  type ViewerSink
+} from "./Outbox.ts"
+import { Snapshot } from "./Snapshot.ts"
+import * as StreamEvents from "./StreamEvents.ts"
+import * as Timeline from "./Timeline.ts"
+import * as TrackStats from "./TrackStats.ts"
+
+/** Why messages of a publisher did not reach the viewers: counts since the stream was made. */
+export interface PublishDrops {
+  /** Nobody could decode them, or they would stop a player (`MediaFrame`: `Undecodable`). */
+  readonly undecodable: number
+  /** Aggregates that were cut short; their whole messages passed. */
+  readonly truncatedAggregates: number
+  /** They belong to a track beyond `maxTracks`. */
+  readonly trackLimit: number
+  /** Sequence headers beyond `maxHeaderBytes`, and the frames that would have needed them. */
+  readonly headerLimit: number
+  /** Metadata beyond `maxMetadataBytes`. */
+  readonly metadataLimit: number
+  /** Frames of a codec with sequence headers, before the first one. */
+  readonly noHeader: number
+  /** Inter frames before the first keyframe of their track. */
+  readonly noKeyframe: number
+}
+
+/** A snapshot of a stream. */
+export interface LiveStreamStatistics {
+  /** The stream, as `app/name`. */
+  readonly key: string
+  /** The id of the stream within its registry; never used twice. */
+  readonly id: number
+  /** How many publishers it has had. */
+  readonly sessions: number
+  /** Whether viewers were told that no media comes. */
+  readonly dry: boolean
+  /** Viewers now. */
+  readonly viewers: number
+  /** The most viewers at a time. */
+  readonly viewersPeak: number
+  /** Messages accepted. */
+  readonly messages: number
+  /** Their payload bytes. */
+  readonly bytes: number
+  /** Batches encoded. */
+  readonly flushes: number
+  /** What was dropped on the way in. */
+  readonly drops: PublishDrops
+  /** Events that a publisher's media caused and that were held back by their rate limit. */
+  readonly suppressedEvents: number
+  /** The size of the current metadata; 0 where there is none. */
+  readonly metadataBytes: number
+  /** Bytes of the sequence headers kept for joiners. */
+  readonly headerBytes: number
+  /** How full the join cache is. */
+  readonly gop: GopCache.GopStatistics
+  /** One entry per track of the current publisher. */
+  readonly tracks: ReadonlyArray<TrackStats.TrackStatistics>
+}
+
+/** What a stream is made with. Everything has a default, so that a stream can be used without a registry. */
+export interface LiveStreamConfig {
+  /** The numbers; `defaultLiveOptions` where left out. */
+  readonly options?: LiveOptions
+  /** The id; 0 where left out. */
+  readonly id?: number
+  /** Who hears of events. */
+  readonly emit?: StreamEvents.Emit
+  /** Called once when the first message after a flush arrived: flush soon. */
+  readonly onDirty?: (stream: LiveStream) => void
+  /** Called after a viewer is gone. */
+  readonly onReleased?: (stream: LiveStream, nowMs: number) => void
+  /** The classifier; a custom server may know more codecs. */
+  readonly classify?: typeof MediaFrame.classify
+  /** Blocked viewers in the order of their last progress; streams of one registry share one set. */
+  readonly blocked?: BlockedViewers
+}
+
+/** One audio or video track of the current publisher. */
+interface Track {
+  readonly kind: "audio" | "video"
+  readonly trackId: number
+  readonly key: number
+  /** Video: the bit by which viewers remember that they wait for a keyframe. Audio: 0. */
+  readonly bit: number
+  readonly stats: TrackStats.TrackStats
+  codec: string
+  needsHeader: boolean
+  hasHeader: boolean
+  /** Its last header did not fit: its frames are worth nothing. */
+  refused: boolean
+  /** Video: a keyframe came. */
+  started: boolean
+  /** The codec has changed, and no message since then was relayed. */
+  codecVoid: boolean
+}
+
+interface Pending extends Batch.PendingMessage {
+  readonly trackKey: number
+  /** The track has another codec from here on: its headers and the cache are void. */
+  readonly codecChanged: boolean
+}
+
+/** Codecs whose frames no player decodes without a sequence header. The others may carry what they need in band. */
+const codecsWithHeader: ReadonlySet<string> = new Set(["avc1", "hvc1", "vvc1", "mp4a"])
+
+const ignore = () => {}
+
+/** A live stream. Made by `make`, or by a `StreamRegistry`. */
+export class LiveStream implements OutboxOwner {
+  /** The stream, as `app/name`. */
+  readonly key: string
+  /** The id of the stream within its registry; never used twice. */
+  readonly id: number
+  readonly #options: LiveOptions
+  readonly #emit: StreamEvents.Emit
+  readonly #onDirty: (stream: LiveStream) => void
+  readonly #onReleased: (stream: LiveStream, nowMs: number) => void
+  readonly #classify: typeof MediaFrame.classify
+  readonly #blocked: BlockedViewers
+
+  #pending: Array<Pending> = []
+  #pendingBytes = 0
+  #pendingHeaderBytes = 0
+  /** Metadata in front of this place in `#pending` was taken back by the publisher; -1 where none was. */
+  #metadataClearedAt = -1
+
+  #viewers: Array<Outbox | undefined> = []
+  #viewerCount = 0
+  #viewersPeak = 0
+  #nextViewerId = 1
+  #delivering = false
+  #holes = false
+  #flushAgain = false
+
+  readonly #gop: GopCache.GopCache
+  readonly #headers = HeaderCache.make()
+  readonly #timeline = Timeline.make()
+  #snapshot: Snapshot | undefined
+
+  #tracks = new Map<number, Track>()
+  /** Video tracks whose first keyframe was flushed, and the one whose keyframes begin a group of pictures. */
+  #videoTracks = 0
+  #leadTrack = 0
+
+  #sessions = 0
+  #dry = false
+  #messages = 0
+  #bytes = 0
+  #flushes = 0
+  #undecodable = 0
+  #truncatedAggregates = 0
+  #trackLimit = 0
+  #headerLimit = 0
+  #metadataLimit = 0
+  #noHeader = 0
+  #noKeyframe = 0
+  #eventSecond = -1
+  #eventsInSecond = 0
+  #suppressedEvents = 0
+
+  constructor(key: string, config: LiveStreamConfig = {}) {
+    const options = config.options ?? defaultLiveOptions
+    const { maxTracks } = options.limits
+    if (!(Number.isInteger(maxTracks) && maxTracks >= 1 && maxTracks <= 32)) {
+      throw new RangeError(`maxTracks must be 1 to 32, not ${maxTracks}`)
+    }
+    this.key = key
+    this.id = config.id ?? 0
+    this.#options = options
+    this.#emit = config.emit ?? StreamEvents.discard
+    this.#onDirty = config.onDirty ?? ignore
+    this.#onReleased = config.onReleased ?? ignore
+    this.#classify = config.classify ?? MediaFrame.classify
+    this.#blocked = config.blocked ?? new BlockedViewers()
+    this.#gop = GopCache.make(options.gop)
+  }
+
+  /** Viewers now, those included that are only still given what waits for them. */
+  get viewers(): number {
+    return this.#viewerCount
+  }
+
+  /** Whether viewers were told that no media comes. */
+  get dry(): boolean {
+    return this.#dry
+  }
+
+  /** Messages that wait for a flush. */
+  get pending(): number {
+    return this.#pending.length
+  }
+
+  /** Video tracks, as bits, that have started. */
+  videoTracks(): number {
+    return this.#videoTracks
+  }
+
+  /**
+   * Takes a message of the publisher. Gives back whether any of it is relayed: aggregates are split, undecodable and
+   * premature messages are dropped and counted. Other message types than media are our own misuse and throw.
+   */
+  publish(message: Message.Message, nowMs: number): boolean {
+    if (message.typeId !== Message.AGGREGATE) {
+      if (!Message.isMedia(message.typeId)) throw new RangeError(`message type ${message.typeId} is not media`)
+      return this.#accept(message.typeId, message.timestamp, message.payload, nowMs)
+    }
+    const { messages, truncated } = Aggregate.split(message)
+    if (truncated) this.#truncatedAggregates++
+    let accepted = false
+    for (const { payload, timestamp, typeId } of messages) {
+      if (this.#accept(typeId, timestamp, payload, nowMs)) accepted = true
+    }
+    return accepted
+  }
+
+  /** Encodes what was published since the last flush, once, and hands it to every viewer. */
+  flush(nowMs: number): void {
+    if (this.#delivering) {
+      this.#flushAgain = true
+      return
+    }
+    do {
+      this.#flushAgain = false
+      const pending = this.#pending
+      const clearedAt = this.#metadataClearedAt
+      this.#pending = []
+      this.#pendingBytes = 0
+      this.#pendingHeaderBytes = 0
+      this.#metadataClearedAt = -1
+      if (clearedAt >= 0) {
+        this.#headers.clearMetadata()
+        this.#snapshot = undefined
+      }
+      if (pending.length === 0) return
+      this.#flushes++
+      const batch = Batch.encode(pending, this.#options.chunkSize)
+      for (let i = 0; i < pending.length; i++) this.#remember(pending[i]!, batch.records[i]!, i < clearedAt, nowMs)
+      if (this.#snapshot?.isCurrent(this.#joinTimestamp()) === false) this.#snapshot = undefined
+      this.#deliver(batch, nowMs)
+    } while (this.#flushAgain)
+  }
+
+  /** Adds a viewer: it is started and given the caches at once, then every batch. */
+  join(sink: ViewerSink, nowMs: number, messageStreamId: number = Batch.SHARED_MESSAGE_STREAM_ID): Outbox {
+    const outbox = new Outbox(this.#nextViewerId++, sink, messageStreamId, this.#options.outbox, this.#blocked, this)
+    this.attach(outbox, nowMs)
+    return outbox
+  }
+
+  /** Adds a viewer that was made elsewhere, and waited. */
+  attach(outbox: Outbox, nowMs: number): void {
+    if (outbox.ended) return
+    outbox.adopt(this)
+    outbox.index = this.#viewers.length
+    this.#viewers.push(outbox)
+    this.#viewerCount++
+    this.#viewersPeak = Math.max(this.#viewersPeak, this.#viewerCount)
+    this.#emit({
+      _tag: "SubscriberJoined",
+      streamKey: this.key,
+      atMs: nowMs,
+      viewerId: outbox.id,
+      viewers: this.#viewerCount
+    })
+    const snapshot = this.#currentSnapshot()
+    outbox.start(outbox.filtered ? snapshot.headersOnly() : snapshot, nowMs)
+    if (this.#dry) outbox.dry(nowMs)
+  }
+
+  /**
+   * Begins the session of a publisher: the first, one that comes back, or one that takes over. What the session before
+   * it left behind is flushed to the viewers, and its headers, metadata and frames are forgotten.
+   */
+  beginSession(nowMs: number): void {
+    this.flush(nowMs)
+    this.#sessions++
+    this.#tracks = new Map()
+    this.#timeline.beginSession()
+    this.#forget()
+  }
+
+  /** Tells the viewers that no media comes for now. */
+  markDry(nowMs: number): void {
+    if (this.#dry) return
+    this.flush(nowMs)
+    this.#dry = true
+    this.#forEach((viewer) => viewer.dry(nowMs), nowMs)
+  }
+
+  /** Tells the viewers that media comes again. */
+  markResumed(nowMs: number): void {
+    if (!this.#dry) return
+    this.#dry = false
+    this.#forEach((viewer) => viewer.resume(nowMs), nowMs)
+  }
+
+  /** Ends the stream: flushes, and ends every viewer once it has got what waits for it. */
+  end(reason: EndReason, nowMs: number): void {
+    this.flush(nowMs)
+    this.#forget()
+    this.#forEach((viewer) => viewer.end(reason, nowMs), nowMs)
+  }
+
+  /** Removes viewers whose sockets have been full for too long. A registry does this for all its streams. */
+  tick(nowMs: number): void {
+    this.#blocked.removeStalled(nowMs)
+  }
+
+  /** When `tick` has something to do; `undefined` where it has not. */
+  nextDeadlineMs(): number | undefined {
+    return this.#blocked.nextStallMs()
+  }
+
+  /** A viewer is gone. Called by the viewer itself. */
+  released(outbox: Outbox, nowMs: number, reason: EndReason | OverflowReason | "Left"): void {
+    if (this.#delivering) {
+      // The list is being walked: leave a hole, and close it afterwards.
+      this.#viewers[outbox.index] = undefined
+      this.#holes = true
+    } else {
+      const last = this.#viewers.pop()!
+      if (last !== outbox) {
+        this.#viewers[outbox.index] = last
+        last.index = outbox.index
+      }
+    }
+    outbox.index = -1
+    this.#viewerCount--
+    this.#emit({
+      _tag: "SubscriberLeft",
+      streamKey: this.key,
+      atMs: nowMs,
+      viewerId: outbox.id,
+      viewers: this.#viewerCount,
+      reason
+    })
+    this.#onReleased(this, nowMs)
+  }
+
+  /** What the stream does, with rates over the seconds before `nowMs`. */
+  statistics(nowMs: number): LiveStreamStatistics {
+    const tracks: Array<TrackStats.TrackStatistics> = []
+    for (const track of this.#tracks.values()) tracks.push(track.stats.snapshot(nowMs, track))
+    return {
+      key: this.key,
+      id: this.id,
+      sessions: this.#sessions,
+      dry: this.#dry,
+      viewers: this.#viewerCount,
+      viewersPeak: this.#viewersPeak,
+      messages: this.#messages,
+      bytes: this.#bytes,
+      flushes: this.#flushes,
+      drops: {
+        undecodable: this.#undecodable,
+        truncatedAggregates: this.#truncatedAggregates,
+        trackLimit: this.#trackLimit,
+        headerLimit: this.#headerLimit,
+        metadataLimit: this.#metadataLimit,
+        noHeader: this.#noHeader,
+        noKeyframe: this.#noKeyframe
+      },
+      suppressedEvents: this.#suppressedEvents,
+      metadataBytes: this.#headers.metadataBytes,
+      headerBytes: this.#headers.bytes,
+      gop: this.#gop.statistics(),
+      tracks
+    }
+  }
+
+  #accept(typeId: number, timestamp: number, payload: Uint8Array, nowMs: number): boolean {
+    const frame = this.#classify(typeId, payload)
+    if (frame.role === "Undecodable") {
+      this.#undecodable++
+      return false
+    }
+    if (frame.kind === "data") return this.#acceptData(frame, typeId, timestamp, payload, nowMs)
+    const track = this.#track(frame.kind, frame.trackId)
+    if (track === undefined) {
+      this.#trackLimit++
+      return false
+    }
+    if (frame.codec !== "" && frame.codec !== track.codec) this.#changeCodec(track, frame.codec, nowMs)
+    const isFrame = frame.role === "Frame" || frame.role === "Keyframe"
+    if (isFrame) {
+      if (!this.#admitsFrame(track, frame.role === "Keyframe")) return false
+    } else if (frame.cacheKey !== "" && !this.#admitsHeader(frame, typeId, payload, nowMs)) return false
+    const relayed = this.#timeline.relay(timestamp, isFrame)
+    if (isFrame) {
+      const stepMs = track.stats.countFrame(payload.length, relayed, frame.role === "Keyframe", nowMs)
+      if (stepMs !== 0 && this.#mayEmit(nowMs)) {
+        const { kind, trackId } = track
+        this.#emit({ _tag: "Gap", streamKey: this.key, atMs: nowMs, kind, trackId, stepMs })
+      }
+    } else track.stats.countBytes(payload.length, nowMs)
+    const codecChanged = track.codecVoid
+    track.codecVoid = false
+    this.#push(frame, typeId, relayed, payload, track.key, track.bit, codecChanged, nowMs)
+    return true
+  }
+
+  #acceptData(
+    frame: MediaFrame.MediaFrame,
+    typeId: number,
+    timestamp: number,
+    payload: Uint8Array,
+    nowMs: number
+  ): boolean {
+    if (frame.role === "Command") {
+      // The publisher takes its metadata back: a matter between it and us.
+      this.#metadataClearedAt = this.#pending.length
+      return true
+    }
+    const body = Metadata.body(typeId, payload) ?? payload
+    if (frame.role === "Metadata" && body.length > this.#options.limits.maxMetadataBytes) {
+      this.#metadataLimit++
+      return false
+    }
+    this.#push(frame, Message.DATA_AMF0, this.#timeline.relay(timestamp, false), body, -1, 0, false, nowMs)
+    return true
+  }
+
+  #track(kind: "audio" | "video", trackId: number): Track | undefined {
+    const key = kind === "video" ? trackId : trackId + 256
+    let track = this.#tracks.get(key)
+    if (track === undefined && this.#tracks.size < this.#options.limits.maxTracks) {
+      track = {
+        kind,
+        trackId,
+        key,
+        bit: kind === "video" ? 1 << this.#tracks.size : 0,
+        stats: TrackStats.make(),
+        codec: "",
+        needsHeader: false,
+        hasHeader: false,
+        refused: false,
+        started: false,
+        codecVoid: false
+      }
+      this.#tracks.set(key, track)
+    }
+    return track
+  }
+
+  #changeCodec(track: Track, codec: string, nowMs: number): void {
+    track.codecVoid = track.codec !== ""
+    track.codec = codec
+    track.needsHeader = codecsWithHeader.has(codec)
+    track.hasHeader = false
+    track.refused = false
+    track.started = false
+    if (!this.#mayEmit(nowMs)) return
+    const { kind, trackId } = track
+    this.#emit({ _tag: "CodecChanged", streamKey: this.key, atMs: nowMs, kind, trackId, codec })
+  }
+
+  #admitsFrame(track: Track, keyframe: boolean): boolean {
+    if (track.refused) {
+      this.#headerLimit++
+      return false
+    }
+    if (track.needsHeader && !track.hasHeader) {
+      this.#noHeader++
+      return false
+    }
+    if (track.kind === "video" && !track.started) {
+      if (!keyframe) {
+        this.#noKeyframe++
+        return false
+      }
+      track.started = true
+    }
+    return true
+  }
+
+  /** Whether what must be kept for joiners fits; a message of several tracks passes or fails as a whole. */
+  #admitsHeader(frame: MediaFrame.MediaFrame, typeId: number, payload: Uint8Array, nowMs: number): boolean {
+    const parts = MediaFrame.splitTracks(typeId, payload)
+    const frames = parts.length === 1 ? [frame] : parts.map((part) => this.#classify(typeId, part))
+    let added = 0
+    let replaced = 0
+    for (const part of parts) added += part.length
+    for (const { cacheKey } of frames) replaced += this.#headers.bytesOf(cacheKey)
+    const fits =
+      this.#headers.bytes + this.#pendingHeaderBytes + added - replaced <= this.#options.limits.maxHeaderBytes
+    for (const { codec, kind, role, trackId } of frames) {
+      const track = kind === "data" ? undefined : this.#track(kind, trackId)
+      if (track === undefined || role !== "SequenceHeader") continue
+      if (track.codec !== codec) this.#changeCodec(track, codec, nowMs)
+      track.hasHeader = fits
+      track.refused = !fits
+    }
+    if (fits) this.#pendingHeaderBytes += added
+    else this.#headerLimit++
+    return fits
+  }
+
+  #push(
+    frame: MediaFrame.MediaFrame,
+    typeId: number,
+    timestamp: number,
+    payload: Uint8Array,
+    trackKey: number,
+    trackBit: number,
+    codecChanged: boolean,
+    nowMs: number
+  ): void {
+    const { maxPendingBytes, maxPendingMessages } = this.#options.limits
+    const pending = this.#pending
+    pending.push({
+      kind: frame.kind,
+      role: frame.role,
+      cacheKey: frame.cacheKey,
+      typeId,
+      timestamp,
+      trackKey,
+      trackBit,
+      codecChanged,
+      clockMs: this.#timeline.clockMs,
+      receivedAtMs: nowMs,
+      payload
+    })
+    this.#pendingBytes += payload.length
+    this.#messages++
+    this.#bytes += payload.length
+    if (this.#pendingBytes > maxPendingBytes || pending.length >= maxPendingMessages) this.flush(nowMs)
+    else if (pending.length === 1) this.#onDirty(this)
+  }
+
+  #mayEmit(nowMs: number): boolean {
+    const second = Math.floor(nowMs / 1_000)
+    if (second !== this.#eventSecond) {
+      this.#eventSecond = second
+      this.#eventsInSecond = 0
+    }
+    if (this.#eventsInSecond < this.#options.limits.maxMediaEventsPerSecond) {
+      this.#eventsInSecond++
+      return true
+    }
+    this.#suppressedEvents++
+    return false
+  }
+
+  /** Brings the caches up to date with one encoded message. */
+  #remember(message: Pending, record: Batch.MediaRecord, takenBack: boolean, nowMs: number): void {
+    if (message.codecChanged) {
+      this.#headers.clearTrack(message.trackKey)
+      this.#gop.clear()
+      this.#snapshot = undefined
+    }
+    if (message.cacheKey !== "") {
+      if (message.kind === "data") {
+        if (!takenBack) this.#rememberMetadata(message, nowMs)
+      } else this.#rememberHeader(message)
+      return
+    }
+    if (!GopCache.accepts(record)) return
+    let startsGroup = false
+    if (record.role === "Keyframe") {
+      this.#videoTracks |= record.trackBit
+      // Another track takes the lead only where the cache would stay empty without it.
+      if (this.#leadTrack === 0 || this.#gop.length === 0) this.#leadTrack = record.trackBit
+      startsGroup = record.trackBit === this.#leadTrack
+    }
+    this.#gop.add(record, startsGroup)
+  }
+
+  #rememberMetadata(message: Pending, nowMs: number): void {
+    if (!this.#headers.setMetadata(message.typeId, message.payload)) return
+    this.#snapshot = undefined
+    if (!this.#mayEmit(nowMs)) return
+    this.#emit({ _tag: "MetadataChanged", streamKey: this.key, atMs: nowMs, bytes: message.payload.length })
+  }
+
+  #rememberHeader(message: Pending): void {
+    for (const part of MediaFrame.splitTracks(message.typeId, message.payload)) {
+      const { cacheKey, kind, role, trackId } = this.#classify(message.typeId, part)
+      // Of several tracks, those beyond the limit are relayed with the others, but not kept.
+      if (kind === "data" || cacheKey === "" || this.#track(kind, trackId) === undefined) continue
+      const trackKey = kind === "video" ? trackId : trackId + 256
+      const change = this.#headers.set(cacheKey, kind, trackKey, message.typeId, part)
+      if (change === "Same") continue
+      this.#snapshot = undefined
+      // What is cached needs the old header, which a joiner will not get.
+      if (change === "Changed" && role === "SequenceHeader") this.#gop.clear()
+    }
+  }
+
+  #forget(): void {
+    this.#videoTracks = 0
+    this.#leadTrack = 0
+    this.#headers.clear()
+    this.#gop.reset()
+    this.#snapshot = undefined
+  }
+
+  #joinTimestamp(): number {
+    return this.#gop.at(0)?.timestamp ?? this.#timeline.newest ?? 0
+  }
+
+  #currentSnapshot(): Snapshot {
+    const timestamp = this.#joinTimestamp()
+    if (this.#snapshot?.isCurrent(timestamp) !== true) {
+      this.#snapshot = new Snapshot(this.#gop, this.#headers.messages(timestamp), timestamp, this.#options.chunkSize)
+    }
+    this.#snapshot.update(this.#videoTracks)
+    return this.#snapshot
+  }
+
+  #deliver(batch: Batch.Batch, nowMs: number): void {
+    const viewers = this.#viewers
+    // Who joins from a sink's callback has the batch from the caches already.
+    const count = viewers.length
+    const { bytes, frames } = batch
+    const length = bytes.length
+    let readdressed: Readdressed | undefined
+    this.#delivering = true
+    try {
+      for (let i = 0; i < count; i++) {
+        const viewer = viewers[i]
+        if (viewer === undefined) continue
+        if (viewer.fast) {
+          viewer.bytes += length
+          viewer.frames += frames
+          let more = true
+          try {
+            more = viewer.sink.write(bytes)
+          } catch {
+            viewer.overflow("SinkFailed", nowMs)
+          }
+          if (!more) viewer.block(nowMs)
+        } else {
+          readdressed ??= new Readdressed(batch)
+          viewer.deliver(batch, readdressed, nowMs)
+        }
+      }
+    } finally {
+      this.#delivering = false
+      if (this.#holes) this.#compact()
+    }
+  }
+
+  #forEach(notify: (viewer: Outbox) => void, nowMs: number): void {
+    const nested = this.#delivering
+    const viewers = this.#viewers
+    const count = viewers.length
+    this.#delivering = true
+    try {
+      for (let i = 0; i < count; i++) {
+        const viewer = viewers[i]
+        if (viewer !== undefined) notify(viewer)
+      }
+    } finally {
+      if (!nested) {
+        this.#delivering = false
+        if (this.#holes) this.#compact()
+      }
+    }
+    if (!nested && this.#flushAgain) this.flush(nowMs)
+  }
+
+  #compact(): void {
+    const viewers = this.#viewers
+    let kept = 0
+    for (let i = 0; i < viewers.length; i++) {
+      const viewer = viewers[i]
+      if (viewer === undefined) continue
+      viewer.index = kept
+      viewers[kept++] = viewer
+    }
+    viewers.length = kept
+    this.#holes = false
+  }
+}
+
+/** Makes a stream without viewers. Call `beginSession` when its first publisher is there. */
+export const make = (key: string, config?: LiveStreamConfig): LiveStream => new LiveStream(key, config)

@@ -1,0 +1,637 @@
+/**
+ * One viewer of a live stream: what it is sent, what waits for it while its socket is full, and what it loses then.
+ *
+ * A viewer whose socket keeps up, who filters nothing and waits for no keyframe, costs one `write` of the shared batch
+ * per flush and nothing else. Everybody else goes record by record. While the socket is full, records wait in a queue of
+ * references into the shared batches:
+ *
+ * - Where the queue reaches over more than `maxDelayMs` of media or of waiting, inter frames are dropped from its old
+ *   end up to a later keyframe, down to half that delay, so that a drop happens rarely and then gives room to recover.
+ *   Keyframes, sequence headers, audio and data stay, in order; an inter frame never follows a dropped keyframe or inter
+ *   frame of its track.
+ * - Past `maxBytes` or `maxRecords` all waiting inter frames go; where half the bound is still taken, the viewer is
+ *   removed (`"Full"`).
+ * - A socket that does not drain within `stallTimeoutMs`, or a record that waits longer than `maxDelayMs` and
+ *   `stallTimeoutMs` together (a reader of one byte per second makes "some progress"), removes the viewer (`"Stalled"`).
+ *
+ * Messages are dropped whole and before the first of their bytes is written: a message that was begun is finished.
+ *
+ * **Gotchas**
+ *
+ * - Sinks may call back into their viewer (`leave`, say) from any notification.
+ * - Sequence headers and metadata pass every filter, so that a viewer who lifts one later can decode what it gets.
+ */
+import type { Batch, MediaRecord, Run } from "./Batch.ts"
+import { concatRecords, forMessageStream, isFrame, readdress, SHARED_MESSAGE_STREAM_ID } from "./Batch.ts"
+import type { OutboxOptions } from "./LiveOptions.ts"
+import { RecordQueue } from "./RecordQueue.ts"
+
+/**
+ * Why a viewer gets no more media, in an orderly way: its publisher stopped (`Unpublished`), was lost and did not come
+ * back (`PublisherLost`), nobody ever published (`NotFound`), or the registry closed (`Shutdown`).
+ */
+export type EndReason = "Unpublished" | "PublisherLost" | "NotFound" | "Shutdown"
+
+/** Why a viewer was removed: its queue hit a bound, it did not read, or its sink threw. */
+export type OverflowReason = "Full" | "Stalled" | "SinkFailed"
+
+/** What a viewer lost since the last report. */
+export interface DropReport {
+  /** Inter frames dropped because the queue reached too far back. */
+  readonly late: number
+  /** Inter frames dropped because the queue hit its bound in bytes or records. */
+  readonly full: number
+  /** Inter frames dropped because a frame that they need had been dropped. */
+  readonly orphaned: number
+}
+
+/**
+ * Where a viewer's bytes go, and what it is told. Given by the server; every call is synchronous and must be quick.
+ */
+export interface ViewerSink {
+  /**
+   * Takes whole messages and keeps the array, which it must not change. Always takes them; `false` says that the socket
+   * is full, and that nothing more is to be written until `Outbox.drained` is called.
+   */
+  readonly write: (bytes: Uint8Array) => boolean
+  /** The stream is there; the first `write` follows. Called at most once. */
+  readonly onStart: () => void
+  /** The publisher is gone or silent, and may come back. */
+  readonly onDry: () => void
+  /** Media flows again after `onDry`. */
+  readonly onResume: () => void
+  /** Nothing will be written any more. The last call to this sink. */
+  readonly onEnd: (reason: EndReason) => void
+  /** The viewer was removed because it could not keep up. The last call to this sink. */
+  readonly onOverflow: (reason: OverflowReason) => void
+  /** What was dropped since the last report. Called at most once per second. */
+  readonly onDrops?: (report: DropReport) => void
+}
+
+/** What a viewer got and lost. Counts are totals since it was made. */
+export interface OutboxStatistics {
+  /** When the viewer was given its first bytes; `undefined` while it waits. */
+  readonly joinedAtMs: number | undefined
+  /** Encoded bytes handed to the sink. */
+  readonly bytes: number
+  /** Audio and video frames handed to the sink, those of the join not counted. */
+  readonly frames: number
+  /** Inter frames lost, by cause. */
+  readonly drops: DropReport
+  /** Records that wait for the socket. */
+  readonly queuedRecords: number
+  /** Their bytes. */
+  readonly queuedBytes: number
+  /** Milliseconds of media from the oldest to the newest record that waits. */
+  readonly lagMs: number
+  /** Whether the socket is full. */
+  readonly blocked: boolean
+}
+
+/** Who keeps a viewer, and must hear when it goes. */
+export interface OutboxOwner {
+  /** The viewer is gone for good; called exactly once for every viewer of this owner. */
+  readonly released: (outbox: Outbox, nowMs: number, reason: EndReason | OverflowReason | "Left") => void
+  /** Video tracks (as bits) that have started: what a viewer who switches video on again has to wait for. */
+  readonly videoTracks: () => number
+}
+
+/** What a joiner is given before the live batches. */
+export interface Prologue {
+  /** Headers, metadata and cached frames, in order; shared with other joiners. */
+  readonly runs: ReadonlyArray<Run>
+  /** The same for another message stream id. */
+  readonly forMessageStream: (messageStreamId: number) => ReadonlyArray<Uint8Array>
+  /** Video tracks (as bits) that are not in it, and start at their next keyframe. */
+  readonly waiting: number
+}
+
+/**
+ * Viewers whose sockets are full, in the order of their last progress: those of one stream, or of a whole registry.
+ *
+ * All of them have the same `stallTimeoutMs`, so the first one is the first to stall, and nothing needs to be searched.
+ */
+export class BlockedViewers {
+  readonly #viewers = new Set<Outbox>()
+  readonly #onFirst: () => void
+
+  /** `onFirst` is called when there is a deadline where there was none. */
+  constructor(onFirst: () => void = () => {}) {
+    this.#onFirst = onFirst
+  }
+
+  /** How many there are. */
+  get size(): number {
+    return this.#viewers.size
+  }
+
+  /** Adds a viewer that has just made its last progress. */
+  add(outbox: Outbox): void {
+    this.#viewers.add(outbox)
+    if (this.#viewers.size === 1) this.#onFirst()
+  }
+
+  /** Forgets a viewer that drained, or is gone. */
+  delete(outbox: Outbox): void {
+    this.#viewers.delete(outbox)
+  }
+
+  /** Removes those that have been full for too long. */
+  removeStalled(nowMs: number): void {
+    for (const outbox of this.#viewers) {
+      if (outbox.stallsAtMs > nowMs) return
+      outbox.overflow("Stalled", nowMs)
+    }
+  }
+
+  /** When the next one stalls; `undefined` where there is none. */
+  nextStallMs(): number | undefined {
+    for (const outbox of this.#viewers) return outbox.stallsAtMs
+    return undefined
+  }
+}
+
+const reportIntervalMs = 1_000
+
+/** A viewer. Made by `StreamRegistry.subscribe` or `LiveStream.join`; time comes in with every call. */
+export class Outbox {
+  /** Tells viewers of one registry apart. */
+  readonly id: number
+  /** The message stream id that the viewer's messages carry. */
+  readonly messageStreamId: number
+  /** Whether the next batch can be handed over unseen. Read by the fan-out loop, written here only. */
+  fast = false
+  /** The place in the owner's list of viewers. Written by the owner only; -1 where there is none. */
+  index = -1
+  /** Encoded bytes handed to the sink. Written by the fan-out loop as well. */
+  bytes = 0
+  /** Audio and video frames handed to the sink. Written by the fan-out loop as well. */
+  frames = 0
+  /** The sink itself, for the fan-out loop. */
+  readonly sink: ViewerSink
+
+  readonly #options: OutboxOptions
+  /** Blocked viewers in the order of their last progress, shared by all viewers of a registry. */
+  readonly #blockedViewers: BlockedViewers
+  readonly #queue = new RecordQueue()
+  #owner: OutboxOwner | undefined
+  #joinedAtMs: number | undefined
+  #dry = false
+  #ended = false
+  #ending: EndReason | undefined
+  #blocked = false
+  #lastProgressMs = 0
+  #prologue: ReadonlyArray<Uint8Array> = []
+  #prologueNext = 0
+  #queuedBytes = 0
+  #queuedInter = 0
+  /** No waiting inter frame is older than this, on either clock. */
+  #interFloorClockMs = 0
+  #interFloorAtMs = 0
+  /** Video tracks that wait for a keyframe, and those of them that lost a frame. */
+  #waiting = 0
+  #orphaned = 0
+  #audio = true
+  #video = true
+  #paused = false
+  #late = 0
+  #full = 0
+  #orphans = 0
+  #reported = 0
+  #reportedLate = 0
+  #reportedFull = 0
+  #reportedOrphans = 0
+  #reportedAtMs = Number.NEGATIVE_INFINITY
+
+  constructor(
+    id: number,
+    sink: ViewerSink,
+    messageStreamId: number,
+    options: OutboxOptions,
+    blockedViewers: BlockedViewers,
+    owner: OutboxOwner
+  ) {
+    this.id = id
+    this.sink = sink
+    this.messageStreamId = messageStreamId
+    this.#options = options
+    this.#blockedViewers = blockedViewers
+    this.#owner = owner
+  }
+
+  /** Whether the socket is full. */
+  get blocked(): boolean {
+    return this.#blocked
+  }
+
+  /** Whether the viewer was started by a stream. */
+  get started(): boolean {
+    return this.#joinedAtMs !== undefined
+  }
+
+  /** Whether the viewer is gone. */
+  get ended(): boolean {
+    return this.#ended
+  }
+
+  /** Whether the viewer has switched audio or video off, or paused. */
+  get filtered(): boolean {
+    return !this.#audio || !this.#video || this.#paused
+  }
+
+  /** When a full socket becomes a stalled one. */
+  get stallsAtMs(): number {
+    return this.#lastProgressMs + this.#options.stallTimeoutMs
+  }
+
+  /** Changes who is told of the viewer's end: the registry while it waits, then the stream. */
+  adopt(owner: OutboxOwner): void {
+    this.#owner = owner
+  }
+
+  /** Starts the viewer: notifies the sink and writes what a joiner is given. */
+  start(prologue: Prologue, nowMs: number): void {
+    if (this.#ended) return
+    this.#joinedAtMs = nowMs
+    this.#waiting = prologue.waiting
+    this.#guard(this.sink.onStart, nowMs)
+    if (this.#ended) return
+    this.#prologue =
+      this.messageStreamId === SHARED_MESSAGE_STREAM_ID
+        ? prologue.runs.map((run) => run.bytes)
+        : prologue.forMessageStream(this.messageStreamId)
+    this.#prologueNext = 0
+    this.#writePrologue(nowMs)
+    this.#settle()
+  }
+
+  /**
+   * Hands a batch to a viewer that is not on the fast path: it filters, waits for a keyframe, has another message stream
+   * id or a full socket. `readdressed` is shared by all viewers of the batch.
+   */
+  deliver(batch: Batch, readdressed: Readdressed, nowMs: number): void {
+    if (this.#ended || this.#ending !== undefined) return
+    const records = batch.records
+    let from = -1
+    for (let i = 0; i < records.length; i++) {
+      const record = records[i]!
+      if (this.#wants(record)) {
+        if (this.#blocked) this.#enqueue(record)
+        else {
+          if (from < 0) from = i
+          if (isFrame(record)) this.frames++
+        }
+      } else if (from >= 0) {
+        this.#writeRun(records, readdressed, from, i, nowMs)
+        from = -1
+        if (this.#ended) return
+      }
+    }
+    if (from >= 0) this.#writeRun(records, readdressed, from, records.length, nowMs)
+    if (this.#ended) return
+    if (this.#blocked) this.#enforce(nowMs)
+    if (this.#ended) return
+    this.#report(nowMs)
+    this.#settle()
+  }
+
+  /** The fan-out loop found the socket full. */
+  block(nowMs: number): void {
+    if (this.#blocked || this.#ended) return
+    this.#blocked = true
+    this.#lastProgressMs = nowMs
+    this.#blockedViewers.add(this)
+    this.fast = false
+  }
+
+  /** The socket has drained: writes what waits, merged, until the socket is full again or nothing is left. */
+  drained(nowMs: number): void {
+    if (!this.#blocked || this.#ended) return
+    this.#blocked = false
+    this.#blockedViewers.delete(this)
+    this.#writePrologue(nowMs)
+    while (!this.#blocked && !this.#ended && this.#queue.length > 0) {
+      const bytes = this.#takeMerged()
+      this.#write(bytes, nowMs)
+    }
+    if (this.#ended) return
+    this.#report(nowMs)
+    if (!this.#blocked && this.#ending !== undefined) this.#finish(this.#ending, nowMs)
+    else this.#settle()
+  }
+
+  /** Leaves the stream: what waits is dropped, and the sink is not called any more. Idempotent. */
+  leave(nowMs: number): void {
+    if (!this.#ended) this.#release("Left", nowMs)
+  }
+
+  /** Switches audio off and on. Switched on, it goes on at once. */
+  receiveAudio(wanted: boolean): void {
+    this.#audio = wanted
+    this.#settle()
+  }
+
+  /** Switches video off and on. Switched on, each track goes on at its next keyframe. */
+  receiveVideo(wanted: boolean): void {
+    if (wanted && !this.#video) this.#awaitKeyframes()
+    this.#video = wanted
+    this.#settle()
+  }
+
+  /** Pauses and resumes audio and video. Resumed, each video track goes on at its next keyframe. */
+  pause(paused: boolean): void {
+    if (!paused && this.#paused) this.#awaitKeyframes()
+    this.#paused = paused
+    this.#settle()
+  }
+
+  /** Tells the sink that the publisher is away. Does nothing where it knows. */
+  dry(nowMs: number): void {
+    if (this.#ended || this.#dry) return
+    this.#dry = true
+    this.#guard(this.sink.onDry, nowMs)
+  }
+
+  /** Tells the sink that the publisher is back. Does nothing unless `dry` came before. */
+  resume(nowMs: number): void {
+    if (this.#ended || !this.#dry) return
+    this.#dry = false
+    this.#guard(this.sink.onResume, nowMs)
+  }
+
+  /** Ends the viewer once everything that waits for it has been written. */
+  end(reason: EndReason, nowMs: number): void {
+    if (this.#ended || this.#ending !== undefined) return
+    this.fast = false
+    if (this.#blocked && (this.#queue.length > 0 || this.#prologueNext < this.#prologue.length)) {
+      this.#ending = reason
+    } else this.#finish(reason, nowMs)
+  }
+
+  /** Removes the viewer at once; the sink is told why. */
+  overflow(reason: OverflowReason, nowMs: number): void {
+    if (this.#ended) return
+    this.#release(reason, nowMs)
+    try {
+      this.sink.onOverflow(reason)
+    } catch {
+      // A sink that throws while it is told goodbye has nothing left to lose.
+    }
+  }
+
+  /** What the viewer got and lost until now. */
+  statistics(): OutboxStatistics {
+    const first = this.#queue.first()
+    const last = this.#queue.last()
+    return {
+      joinedAtMs: this.#joinedAtMs,
+      bytes: this.bytes,
+      frames: this.frames,
+      drops: { late: this.#late, full: this.#full, orphaned: this.#orphans },
+      queuedRecords: this.#queue.length,
+      queuedBytes: this.#queuedBytes,
+      lagMs: first === undefined || last === undefined ? 0 : last.clockMs - first.clockMs,
+      blocked: this.#blocked
+    }
+  }
+
+  #wants(record: MediaRecord): boolean {
+    if (record.kind === "audio") {
+      return (this.#audio && !this.#paused) || record.role !== "Frame"
+    }
+    if (record.kind === "data") return !this.#paused || record.role === "Metadata"
+    if (record.role === "Keyframe") {
+      if (!this.#video || this.#paused) return false
+      this.#waiting &= ~record.trackBit
+      this.#orphaned &= ~record.trackBit
+      return true
+    }
+    if (record.role !== "Frame") return record.role !== "Command" || (this.#video && !this.#paused)
+    if (!this.#video || this.#paused) return false
+    if ((this.#waiting & record.trackBit) === 0) return true
+    if ((this.#orphaned & record.trackBit) !== 0) this.#orphans++
+    return false
+  }
+
+  #awaitKeyframes(): void {
+    if (this.started) this.#waiting |= this.#owner?.videoTracks() ?? 0
+  }
+
+  #settle(): void {
+    this.fast =
+      !this.#blocked &&
+      !this.#ended &&
+      this.#ending === undefined &&
+      this.started &&
+      this.#audio &&
+      this.#video &&
+      !this.#paused &&
+      this.#waiting === 0 &&
+      this.messageStreamId === SHARED_MESSAGE_STREAM_ID
+  }
+
+  #writeRun(
+    records: ReadonlyArray<MediaRecord>,
+    readdressed: Readdressed,
+    from: number,
+    to: number,
+    nowMs: number
+  ): void {
+    const shared = readdressed.bytes(this.messageStreamId)
+    const start = records[from]!.start
+    const end = records[to - 1]!.end
+    this.#write(start === 0 && end === shared.length ? shared : shared.subarray(start, end), nowMs)
+  }
+
+  #write(bytes: Uint8Array, nowMs: number): void {
+    this.bytes += bytes.length
+    let more: boolean
+    try {
+      more = this.sink.write(bytes)
+    } catch {
+      this.overflow("SinkFailed", nowMs)
+      return
+    }
+    if (!more) this.block(nowMs)
+  }
+
+  /** Calls a notification of the sink; one that throws removes its viewer and disturbs nobody else. */
+  #guard(notify: () => void, nowMs: number): void {
+    try {
+      notify.call(this.sink)
+    } catch {
+      this.overflow("SinkFailed", nowMs)
+    }
+  }
+
+  #writePrologue(nowMs: number): void {
+    while (!this.#blocked && !this.#ended && this.#prologueNext < this.#prologue.length) {
+      this.#write(this.#prologue[this.#prologueNext++]!, nowMs)
+    }
+    if (this.#prologueNext >= this.#prologue.length) this.#prologue = []
+    if (this.#prologue.length === 0) this.#prologueNext = 0
+  }
+
+  #enqueue(record: MediaRecord): void {
+    this.#queue.push(record)
+    this.#queuedBytes += record.end - record.start
+    if (record.kind === "video" && record.role === "Frame") {
+      if (this.#queuedInter++ === 0) {
+        this.#interFloorClockMs = record.clockMs
+        this.#interFloorAtMs = record.receivedAtMs
+      }
+    }
+  }
+
+  #enforce(nowMs: number): void {
+    const { maxBytes, maxDelayMs, maxRecords, stallTimeoutMs } = this.#options
+    const newest = this.#queue.last()
+    if (newest === undefined) return
+    if (
+      this.#queuedInter > 0 &&
+      (newest.clockMs - this.#interFloorClockMs > maxDelayMs || nowMs - this.#interFloorAtMs > maxDelayMs)
+    ) {
+      const half = Math.floor(maxDelayMs / 2)
+      this.#late += this.#dropInter(newest.clockMs - half, nowMs - half)
+    }
+    if (this.#queuedBytes > maxBytes || this.#queue.length > maxRecords) {
+      this.#full += this.#dropInter(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY)
+      if (this.#queuedBytes > maxBytes / 2 || this.#queue.length > maxRecords / 2) {
+        this.overflow("Full", nowMs)
+        return
+      }
+    }
+    const oldest = this.#queue.first()
+    if (
+      nowMs - this.#lastProgressMs >= stallTimeoutMs ||
+      (oldest !== undefined && nowMs - oldest.receivedAtMs > maxDelayMs + stallTimeoutMs)
+    ) {
+      this.overflow("Stalled", nowMs)
+    }
+  }
+
+  /** Drops the inter frames from before either time, and those that depend on them. Gives back how many were too old. */
+  #dropInter(beforeClockMs: number, beforeAtMs: number): number {
+    let old = 0
+    let lost = 0
+    this.#queue.retain((record) => {
+      if (record.kind !== "video") return true
+      if (record.role === "Keyframe") {
+        lost &= ~record.trackBit
+        return true
+      }
+      if (record.role !== "Frame") return true
+      if (record.clockMs < beforeClockMs || record.receivedAtMs < beforeAtMs) old++
+      else if ((lost & record.trackBit) !== 0) this.#orphans++
+      else return true
+      lost |= record.trackBit
+      this.#queuedInter--
+      this.#queuedBytes -= record.end - record.start
+      return false
+    })
+    // The tracks without a keyframe behind their last drop go on at the next one to come.
+    this.#waiting |= lost
+    this.#orphaned |= lost
+    this.#interFloorClockMs = beforeClockMs
+    this.#interFloorAtMs = beforeAtMs
+    return old
+  }
+
+  /** Takes records off the queue up to `mergeBytes`, at least one, as one array; a shared view where they lie together. */
+  #takeMerged(): Uint8Array {
+    const records: Array<MediaRecord> = []
+    let bytes = 0
+    let together = true
+    for (;;) {
+      const next = this.#queue.first()
+      if (next === undefined) break
+      const length = next.end - next.start
+      const previous = records[records.length - 1]
+      if (previous !== undefined) {
+        if (bytes + length > this.#options.mergeBytes) break
+        if (previous.buffer !== next.buffer || previous.end !== next.start) together = false
+      }
+      this.#queue.shift()
+      records.push(next)
+      bytes += length
+      if (isFrame(next)) this.frames++
+      if (next.kind === "video" && next.role === "Frame") {
+        this.#queuedInter--
+        this.#interFloorClockMs = next.clockMs
+        this.#interFloorAtMs = next.receivedAtMs
+      }
+    }
+    this.#queuedBytes -= bytes
+    if (together && this.messageStreamId === SHARED_MESSAGE_STREAM_ID) {
+      const first = records[0]!
+      return first.buffer.subarray(first.start, records[records.length - 1]!.end)
+    }
+    return concatRecords(records, this.messageStreamId).bytes
+  }
+
+  #report(nowMs: number): void {
+    const total = this.#late + this.#full + this.#orphans
+    if (total === this.#reported || nowMs - this.#reportedAtMs < reportIntervalMs) return
+    const report: DropReport = {
+      late: this.#late - this.#reportedLate,
+      full: this.#full - this.#reportedFull,
+      orphaned: this.#orphans - this.#reportedOrphans
+    }
+    this.#reported = total
+    this.#reportedLate = this.#late
+    this.#reportedFull = this.#full
+    this.#reportedOrphans = this.#orphans
+    this.#reportedAtMs = nowMs
+    const onDrops = this.sink.onDrops
+    if (onDrops !== undefined) this.#guard(() => onDrops.call(this.sink, report), nowMs)
+  }
+
+  #finish(reason: EndReason, nowMs: number): void {
+    this.#release(reason, nowMs)
+    try {
+      this.sink.onEnd(reason)
+    } catch {
+      // As in `overflow`.
+    }
+  }
+
+  #release(reason: EndReason | OverflowReason | "Left", nowMs: number): void {
+    this.#ended = true
+    this.#ending = undefined
+    this.fast = false
+    this.#blocked = false
+    this.#blockedViewers.delete(this)
+    this.#queue.clear()
+    this.#queuedBytes = 0
+    this.#queuedInter = 0
+    this.#prologue = []
+    const owner = this.#owner
+    this.#owner = undefined
+    owner?.released(this, nowMs, reason)
+  }
+}
+
+/** A batch readdressed at most once per message stream id: the fan-out loop asks it for viewers without the usual id. */
+export class Readdressed {
+  readonly #batch: Batch
+  readonly #byId = new Map<number, Uint8Array>()
+
+  constructor(batch: Batch) {
+    this.#batch = batch
+  }
+
+  /** The bytes of the batch for this message stream id. */
+  bytes(messageStreamId: number): Uint8Array {
+    if (messageStreamId === SHARED_MESSAGE_STREAM_ID) return this.#batch.bytes
+    let bytes = this.#byId.get(messageStreamId)
+    if (bytes === undefined) {
+      bytes = forMessageStream(this.#batch, messageStreamId)
+      this.#byId.set(messageStreamId, bytes)
+    }
+    return bytes
+  }
+}
+
+/** The runs of a prologue for another message stream id. */
+export const readdressRuns = (runs: ReadonlyArray<Run>, messageStreamId: number): ReadonlyArray<Uint8Array> =>
+  runs.map((run) => readdress(run.bytes, run.starts, messageStreamId))

@@ -1,0 +1,673 @@
+/**
+ * One server-side RTMP connection as a state machine: bytes and the time go in, values come out.
+ *
+ * The session knows no socket, no clock and no stream. It answers what the protocol alone can answer (control messages,
+ * pings, `createStream`, …) and turns the rest into outputs. Decisions that take time (may this key publish?) leave as
+ * `ConnectRequested`, `PublishRequested` and `PlayRequested` with a request id and come back through `accept` or
+ * `reject`, and then `resume`. Until then the session holds back whatever else has arrived: a client that pipelines
+ * connect, createStream and play gets its answers in order. Whoever drives it should not read from the socket meanwhile, so that a client
+ * that does not wait is slowed by TCP.
+ *
+ * **Contract**
+ *
+ * - `receive`, `accept`, `reject`, `tick` and the other calls return the outputs that they caused, in order. `Send`
+ *   bytes are to be written in that order.
+ * - After a `Close` output the session is `Disconnected`; further calls return nothing.
+ * - Payloads of `Media` outputs may be views of the bytes that were received: they are good for as long as the caller
+ *   keeps them, but pin the receive buffer.
+ * - Bytes written by others between two `Send` outputs (media for a viewer) must be whole chunks on chunk streams that
+ *   the session does not use: it uses 2 and 3.
+ *
+ * Command names and reply sequences are those of RTMP 1.0 §7.2 as FFmpeg, OBS, GStreamer, librtmp and hardware encoders
+ * need them; see `ServerCommands`.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
+import { AmfCodec } from "./amf/AmfCodec.ts"
+import type { AmfValue } from "./amf/AmfValue.ts"
+import * as Bytes from "./Bytes.ts"
+import type { ChunkReader } from "./ChunkReader.ts"
+import { ChunkReading } from "./ChunkReader.ts"
+import type { ChunkWriter } from "./ChunkWriter.ts"
+import { ChunkWriting } from "./ChunkWriter.ts"
+import * as Command from "./Command.ts"
+import type { ServerHandshake } from "./Handshake.ts"
+import { Handshake } from "./Handshake.ts"
+import * as Message from "./Message.ts"
+import * as ProtocolControl from "./ProtocolControl.ts"
+import type { CommandContext, CommandHandlers, MessageStream } from "./ServerCommands.ts"
+import { ServerCommands } from "./ServerCommands.ts"
+import type {
+  AnomalyKind,
+  CloseError,
+  ConnectRequest,
+  Session,
+  SessionOptions,
+  SessionOutput,
+  SessionStage,
+  SessionStatistics,
+  StreamRequest
+} from "./Session.ts"
+import { SessionError } from "./Session.ts"
+import type { SessionInput, SessionState } from "./SessionState.ts"
+import * as SessionStateModule from "./SessionState.ts"
+import type { Status } from "./Status.ts"
+import * as StatusModule from "./Status.ts"
+import * as UserControl from "./UserControl.ts"
+
+/** The exchangeable parts of a session, fresh for each connection where they hold state. */
+export interface SessionParts {
+  readonly handshake: ServerHandshake
+  readonly reader: ChunkReader
+  readonly writer: ChunkWriter
+  readonly decodeCommand: Command.DecodeValues
+  readonly commands: CommandHandlers
+}
+
+type Request =
+  | {
+      readonly _tag: "Connect"
+      readonly id: number
+      readonly transaction: Uint8Array
+      readonly request: ConnectRequest
+    }
+  | { readonly _tag: "Publish"; readonly id: number; readonly request: StreamRequest }
+  | { readonly _tag: "Play"; readonly id: number; readonly request: StreamRequest }
+
+const noOutputs: ReadonlyArray<SessionOutput> = []
+
+// Below this, a client asks for so many acknowledgements that answering them costs more than its media.
+const minAckWindow = 65_536
+
+const anomalyRefillMs = 1_000
+
+class SessionImpl implements Session, CommandContext {
+  readonly options: SessionOptions
+  readonly parts: SessionParts
+  readonly streams = new Map<number, MessageStream>()
+  state: SessionState = "Connecting"
+  connect: ConnectRequest | undefined
+  #endedIn: SessionStage | undefined
+  #outputs: Array<SessionOutput> = []
+  #unsent: Array<Uint8Array> = []
+  #request: Request | undefined
+  #requestId = 0
+  #backlog: ReadonlyArray<Message.Message> = []
+  #backlogAt = 0
+  // Deadlines
+  readonly #acceptedMs: number
+  #connectedMs = 0
+  #idleSinceMs = 0
+  #lastReceivedMs: number
+  #pingSentMs = 0
+  // Acknowledgements
+  #bytesReceived = 0
+  #acknowledged = 0
+  #ackWindow: number
+  // Anomalies
+  #anomalies = 0
+  #anomalyBudget: number
+  #anomalyRefilledMs: number
+  #readerAnomalies = 0
+  #unknownMessages = 0
+  #unknownTypes: Set<number> | undefined
+  #pingAnswer: number | undefined
+  #now: number
+
+  constructor(options: SessionOptions, parts: SessionParts, nowMs: number) {
+    this.options = options
+    this.parts = parts
+    this.#acceptedMs = nowMs
+    this.#lastReceivedMs = nowMs
+    this.#anomalyRefilledMs = nowMs
+    this.#now = nowMs
+    this.#anomalyBudget = options.maxAnomalies
+    this.#ackWindow = options.windowAckSize
+  }
+
+  get isWaiting(): boolean {
+    return this.#request !== undefined
+  }
+
+  get stage(): SessionStage {
+    if (this.#endedIn !== undefined) return this.#endedIn
+    switch (this.state) {
+      case "Connecting":
+      case "Handshaking": {
+        const stage = this.parts.handshake.state
+        return stage === "Complete" || stage === "Failed" ? this.state : stage
+      }
+      case "Connected":
+        return this.connect === undefined ? "WaitingConnect" : this.state
+      default:
+        return this.state
+    }
+  }
+
+  get statistics(): SessionStatistics {
+    return {
+      state: this.state,
+      bytesReceived: this.#bytesReceived,
+      anomalies: this.#anomalies,
+      unknownMessages: this.#unknownMessages,
+      connect: this.connect
+    }
+  }
+
+  // ---------------------------------------------------------------------------------------------------------------
+  // Inputs
+  // ---------------------------------------------------------------------------------------------------------------
+
+  receive(bytes: Uint8Array, nowMs: number): ReadonlyArray<SessionOutput> {
+    if (this.state === "Disconnected" || bytes.length === 0) return noOutputs
+    this.#now = nowMs
+    this.#lastReceivedMs = nowMs
+    this.#pingSentMs = 0
+    this.#bytesReceived += bytes.length
+    if (this.state === "Connecting" || this.state === "Handshaking") this.#shakeHands(bytes, nowMs)
+    else this.#read(bytes)
+    this.#acknowledge()
+    return this.#take()
+  }
+
+  accept(requestId: number, nowMs: number): ReadonlyArray<SessionOutput> {
+    const request = this.#takeRequest(requestId, nowMs)
+    if (request === undefined) return noOutputs
+    switch (request._tag) {
+      case "Connect": {
+        this.connect = request.request
+        this.#idleSinceMs = nowMs
+        this.parts.commands.connected(this, request.transaction)
+        break
+      }
+      case "Publish": {
+        const stream = this.streams.get(request.request.streamId)
+        if (stream === undefined || !this.#move("publish")) break
+        stream.state = "Publishing"
+        this.parts.reader.setMaxMessageBytes(this.options.maxMessageBytes)
+        this.parts.commands.publishing(this, stream, request.request)
+        break
+      }
+      case "Play": {
+        const stream = this.streams.get(request.request.streamId)
+        if (stream === undefined || !this.#move("play")) break
+        stream.state = "Playing"
+        this.parts.commands.playing(this, stream, request.request)
+        break
+      }
+    }
+    return this.#take()
+  }
+
+  resume(nowMs: number): ReadonlyArray<SessionOutput> {
+    if (this.#request !== undefined || this.state === "Disconnected") return noOutputs
+    this.#now = nowMs
+    const backlog = this.#backlog
+    const at = this.#backlogAt
+    this.#backlog = []
+    this.#backlogAt = 0
+    if (at < backlog.length) this.#process(at === 0 ? backlog : backlog.slice(at))
+    return this.#take()
+  }
+
+  reject(requestId: number, status: Status, nowMs: number, error?: SessionError): ReadonlyArray<SessionOutput> {
+    const request = this.#takeRequest(requestId, nowMs)
+    if (request === undefined) return noOutputs
+    if (request._tag === "Connect") {
+      this.send(
+        Command.encode({
+          name: "_error",
+          transactionId: request.transaction,
+          values: [null, StatusModule.toAmf(status)],
+          streamId: 0
+        })
+      )
+    } else {
+      this.onStatus(request.request.streamId, status)
+    }
+    this.close(error ?? new SessionError({ reason: "Rejected", detail: status.description }))
+    return this.#take()
+  }
+
+  publishNotify(streamId: number): ReadonlyArray<SessionOutput> {
+    const stream = this.streams.get(streamId)
+    if (stream?.state !== "Playing") return noOutputs
+    this.send(UserControl.streamBegin(streamId))
+    this.onStatus(streamId, StatusModule.status("NetStream.Play.PublishNotify", `${stream.name} is now published.`))
+    return this.#take()
+  }
+
+  streamDry(streamId: number): ReadonlyArray<SessionOutput> {
+    if (this.streams.get(streamId)?.state !== "Playing") return noOutputs
+    this.send(UserControl.streamDry(streamId))
+    return this.#take()
+  }
+
+  endPlay(streamId: number, error: SessionError): ReadonlyArray<SessionOutput> {
+    const stream = this.streams.get(streamId)
+    if (stream?.state !== "Playing") return noOutputs
+    if (error.reason === "StreamNotFound") {
+      this.onStatus(streamId, StatusModule.error("NetStream.Play.StreamNotFound", error.detail))
+    } else {
+      // librtmp and FFmpeg end on UnpublishNotify, GStreamer on StreamEOF alone.
+      this.onStatus(
+        streamId,
+        StatusModule.status("NetStream.Play.UnpublishNotify", `${stream.name} is now unpublished.`)
+      )
+    }
+    this.send(UserControl.streamEof(streamId))
+    stream.state = "Idle"
+    this.#settle()
+    // Clients open a connection for each stream that they play, and end when it closes.
+    if (this.state !== "Subscribing") this.close(error)
+    return this.#take()
+  }
+
+  kick(streamId: number, status: Status, error: SessionError): ReadonlyArray<SessionOutput> {
+    if (this.state === "Disconnected") return noOutputs
+    this.onStatus(streamId, status)
+    this.close(error)
+    return this.#take()
+  }
+
+  abort(error: SessionError): ReadonlyArray<SessionOutput> {
+    this.close(error)
+    return this.#take()
+  }
+
+  tick(nowMs: number): ReadonlyArray<SessionOutput> {
+    if (this.state === "Disconnected") return noOutputs
+    this.#now = nowMs
+    const options = this.options
+    if (this.state === "Connecting" || this.state === "Handshaking") {
+      if (nowMs - this.#acceptedMs >= options.handshakeTimeoutMs) this.#timeout("HandshakeTimeout", this.#acceptedMs)
+    } else if (this.connect === undefined) {
+      if (this.#request === undefined && nowMs - this.#connectedMs >= options.connectTimeoutMs) {
+        this.#timeout("ConnectTimeout", this.#connectedMs)
+      }
+    } else {
+      if (this.state === "Connected" && this.#request === undefined) {
+        if (nowMs - this.#idleSinceMs >= options.idleTimeoutMs) this.#timeout("IdleTimeout", this.#idleSinceMs)
+      }
+      if (nowMs - this.#lastReceivedMs >= options.pingTimeoutMs) this.#timeout("PingTimeout", this.#lastReceivedMs)
+      else if (nowMs - this.#lastReceivedMs >= options.pingIntervalMs && this.#pingSentMs === 0) {
+        this.#pingSentMs = nowMs
+        this.send(UserControl.pingRequest(nowMs >>> 0))
+      }
+    }
+    return this.#take()
+  }
+
+  nextDeadlineMs(): number {
+    const options = this.options
+    switch (this.state) {
+      case "Disconnected":
+        return Number.POSITIVE_INFINITY
+      case "Connecting":
+      case "Handshaking":
+        return this.#acceptedMs + options.handshakeTimeoutMs
+    }
+    if (this.connect === undefined) {
+      return this.#request === undefined ? this.#connectedMs + options.connectTimeoutMs : Number.POSITIVE_INFINITY
+    }
+    const alive = this.#lastReceivedMs + (this.#pingSentMs === 0 ? options.pingIntervalMs : options.pingTimeoutMs)
+    return this.state === "Connected" && this.#request === undefined
+      ? Math.min(alive, this.#idleSinceMs + options.idleTimeoutMs)
+      : alive
+  }
+
+  disconnect(): void {
+    this.#endedIn ??= this.stage
+    this.#move("close")
+    this.#backlog = []
+    this.#request = undefined
+  }
+
+  // ---------------------------------------------------------------------------------------------------------------
+  // What command handlers use (CommandContext)
+  // ---------------------------------------------------------------------------------------------------------------
+
+  send(message: Message.Message): void {
+    if (this.state !== "Disconnected") this.#unsent.push(this.parts.writer.write(message))
+  }
+
+  onStatus(streamId: number, status: Status, extra?: Readonly<Record<string, AmfValue>>): void {
+    this.send(
+      Command.encode({
+        name: "onStatus",
+        transactionId: 0,
+        values: [null, StatusModule.toAmf(status, extra)],
+        streamId
+      })
+    )
+  }
+
+  output(output: SessionOutput): void {
+    this.#flush()
+    this.#outputs.push(output)
+  }
+
+  anomaly(kind: AnomalyKind, detail: string): void {
+    this.#anomalies++
+    const refill = Math.floor((this.#now - this.#anomalyRefilledMs) / anomalyRefillMs)
+    if (refill > 0) {
+      this.#anomalyBudget = Math.min(this.options.maxAnomalies, this.#anomalyBudget + refill)
+      this.#anomalyRefilledMs += refill * anomalyRefillMs
+    }
+    this.output({ _tag: "Anomaly", kind, detail })
+    if (--this.#anomalyBudget < 0) {
+      this.close(new SessionError({ reason: "TooManyAnomalies", detail: `too many anomalies, the last: ${detail}` }))
+    }
+  }
+
+  close(error: CloseError): void {
+    if (this.state === "Disconnected") return
+    this.output({ _tag: "Close", error })
+    this.disconnect()
+  }
+
+  requestConnect(request: ConnectRequest, transaction: Uint8Array): void {
+    const id = ++this.#requestId
+    this.#request = { _tag: "Connect", id, transaction, request }
+    this.output({ _tag: "ConnectRequested", requestId: id, request })
+  }
+
+  requestPublish(request: StreamRequest): void {
+    const id = ++this.#requestId
+    this.#request = { _tag: "Publish", id, request }
+    this.output({ _tag: "PublishRequested", requestId: id, request })
+  }
+
+  requestPlay(request: StreamRequest): void {
+    const id = ++this.#requestId
+    this.#request = { _tag: "Play", id, request }
+    this.output({ _tag: "PlayRequested", requestId: id, request })
+  }
+
+  mayStart(input: "publish" | "play"): boolean {
+    return SessionStateModule.next(this.state, input) !== undefined
+  }
+
+  stopStream(stream: MessageStream): void {
+    const state = stream.state
+    if (state === "Idle") return
+    stream.state = "Idle"
+    stream.hasPublished ||= state === "Publishing"
+    this.output({ _tag: state === "Publishing" ? "PublishEnded" : "PlayEnded", streamId: stream.id })
+    this.#settle()
+  }
+
+  // ---------------------------------------------------------------------------------------------------------------
+  // Internals
+  // ---------------------------------------------------------------------------------------------------------------
+
+  #shakeHands(bytes: Uint8Array, nowMs: number): void {
+    this.#move("bytes")
+    const result = this.parts.handshake.push(bytes, nowMs)
+    if (Result.isFailure(result)) {
+      this.close(result.failure)
+      return
+    }
+    const { complete, send } = result.success
+    if (send.length > 0) this.#unsent.push(send)
+    if (complete === undefined) return
+    this.#move("handshakeDone")
+    this.#connectedMs = nowMs
+    this.parts.reader.setMaxMessageBytes(this.options.maxCommandBytes)
+    this.output({ _tag: "HandshakeCompleted", kind: complete.kind, echoMatches: complete.echoMatches })
+    if (complete.rest.length > 0) this.#read(complete.rest)
+  }
+
+  #read(bytes: Uint8Array): void {
+    const result = this.parts.reader.push(bytes)
+    if (Result.isFailure(result)) {
+      this.#process(result.failure.messages)
+      // Messages that a pending decision holds back die with the connection.
+      this.close(result.failure)
+      return
+    }
+    this.#process(result.success)
+    const anomalies = this.parts.reader.anomalies
+    if (anomalies !== this.#readerAnomalies) {
+      this.#readerAnomalies = anomalies
+      this.anomaly("ChunkHeaderRestart", "a message was cut short by a new header on its chunk stream")
+    }
+  }
+
+  #process(messages: ReadonlyArray<Message.Message>): void {
+    if (this.#request !== undefined) {
+      // Only bytes that were read before the decision was asked for come here: see the module's contract.
+      this.#backlog =
+        this.#backlogAt < this.#backlog.length ? [...this.#backlog.slice(this.#backlogAt), ...messages] : messages
+      this.#backlogAt = 0
+      return
+    }
+    for (let i = 0; i < messages.length; i++) {
+      this.#handle(messages[i]!)
+      if (this.state === "Disconnected") return
+      if (this.#request !== undefined) {
+        this.#backlog = messages
+        this.#backlogAt = i + 1
+        return
+      }
+    }
+    this.#answerPing()
+  }
+
+  #handle(message: Message.Message): void {
+    switch (message.typeId) {
+      case Message.AUDIO:
+      case Message.VIDEO:
+      case Message.DATA_AMF0:
+      case Message.DATA_AMF3:
+      case Message.AGGREGATE:
+        this.#media(message)
+        return
+      case Message.COMMAND_AMF0:
+      case Message.COMMAND_AMF3:
+        this.#command(message)
+        return
+      case Message.SET_CHUNK_SIZE:
+      case Message.ABORT:
+      case Message.ACKNOWLEDGEMENT:
+        // The reader has applied the first two. Acknowledgements are not relied upon: FFmpeg sends none.
+        return
+      case Message.WINDOW_ACK_SIZE:
+      case Message.SET_PEER_BANDWIDTH:
+        this.#control(message)
+        return
+      case Message.USER_CONTROL:
+        this.#userControl(message)
+        return
+      case Message.SHARED_OBJECT_AMF0:
+      case Message.SHARED_OBJECT_AMF3:
+        return
+      default:
+        this.#unknown(message)
+    }
+  }
+
+  #media(message: Message.Message): void {
+    const stream = this.streams.get(message.streamId)
+    if (stream !== undefined && stream.state === "Publishing") {
+      this.output({ _tag: "Media", streamId: stream.id, message })
+      return
+    }
+    if (this.connect === undefined) {
+      this.close(new SessionError({ reason: "NotConnected", detail: "media before connect" }))
+      return
+    }
+    // What was on its way when a publisher stopped is no fault of its.
+    if (stream?.hasPublished !== true && (message.typeId === Message.AUDIO || message.typeId === Message.VIDEO)) {
+      this.anomaly("MediaWithoutPublish", `media on message stream ${message.streamId}, which does not publish`)
+    }
+  }
+
+  #command(message: Message.Message): void {
+    if (message.payload.length > this.options.maxCommandBytes) {
+      this.close(
+        new SessionError({ reason: "MalformedCommand", detail: `a command of ${message.payload.length} bytes` })
+      )
+      return
+    }
+    const decoded = Command.decode(message, this.options.amf, this.parts.decodeCommand)
+    if (Result.isFailure(decoded)) {
+      const error = decoded.failure
+      if (error.reason === "NotACommand") this.anomaly("MessageWithoutCommand", error.message)
+      else this.close(new SessionError({ reason: "MalformedCommand", detail: error.message }))
+      return
+    }
+    const command = decoded.success
+    if (this.connect === undefined && command.name !== "connect") {
+      this.close(new SessionError({ reason: "NotConnected", detail: "a command before connect" }))
+      return
+    }
+    const handler = this.parts.commands.handlers.get(command.name)
+    if (handler === undefined) this.parts.commands.unknown(this, command, message)
+    else handler(this, command, message)
+  }
+
+  #control(message: Message.Message): void {
+    const decoded = ProtocolControl.decode(message)
+    if (Result.isFailure(decoded)) {
+      this.anomaly("ShortControlMessage", decoded.failure.message)
+      return
+    }
+    const control = decoded.success
+    if (control._tag === "WindowAckSize") {
+      this.#ackWindow = control.size === 0 ? Number.POSITIVE_INFINITY : Math.max(control.size, minAckWindow)
+    } else if (control._tag === "SetPeerBandwidth" && control.size !== this.options.windowAckSize) {
+      this.send(ProtocolControl.windowAckSize(this.options.windowAckSize))
+    }
+  }
+
+  #userControl(message: Message.Message): void {
+    const decoded = UserControl.decode(message.payload)
+    if (Result.isFailure(decoded)) {
+      this.anomaly("ShortControlMessage", decoded.failure.message)
+      return
+    }
+    // A flood of pings gets one answer for each read, the newest.
+    if (decoded.success._tag === "PingRequest") this.#pingAnswer = decoded.success.timestamp
+  }
+
+  #answerPing(): void {
+    if (this.#pingAnswer === undefined) return
+    this.send(UserControl.pingResponse(this.#pingAnswer))
+    this.#pingAnswer = undefined
+  }
+
+  #unknown(message: Message.Message): void {
+    this.#unknownMessages++
+    this.#unknownTypes ??= new Set()
+    if (this.#unknownTypes.has(message.typeId)) return
+    this.#unknownTypes.add(message.typeId)
+    this.anomaly("UnknownMessageType", `message type ${message.typeId} is unknown and skipped`)
+  }
+
+  #acknowledge(): void {
+    if (this.connect === undefined || this.#bytesReceived - this.#acknowledged < this.#ackWindow) return
+    this.#acknowledged = this.#bytesReceived
+    // Counted with the 3,073 bytes of the handshake, as librtmp does; no client checks it.
+    this.send(ProtocolControl.acknowledgement(this.#bytesReceived % 0x1_0000_0000))
+  }
+
+  #timeout(reason: "HandshakeTimeout" | "ConnectTimeout" | "IdleTimeout" | "PingTimeout", sinceMs: number): void {
+    const seconds = ((this.#now - sinceMs) / 1000).toFixed(1)
+    const what = {
+      HandshakeTimeout: `handshake not complete after ${seconds} s`,
+      ConnectTimeout: `no connect within ${seconds} s of the handshake`,
+      IdleTimeout: `neither published nor played for ${seconds} s`,
+      PingTimeout: `nothing received for ${seconds} s`
+    }
+    this.close(new SessionError({ reason, detail: what[reason] }))
+  }
+
+  #takeRequest(requestId: number, nowMs: number): Request | undefined {
+    const request = this.#request
+    if (request === undefined || request.id !== requestId) return undefined
+    this.#request = undefined
+    this.#now = nowMs
+    return request
+  }
+
+  #settle(): void {
+    if (this.state !== "Publishing" && this.state !== "Subscribing") return
+    for (const stream of this.streams.values()) if (stream.state !== "Idle") return
+    this.#move("idle")
+    this.#idleSinceMs = this.#now
+  }
+
+  #move(input: SessionInput): boolean {
+    const state = SessionStateModule.next(this.state, input)
+    if (state === undefined) return false
+    this.state = state
+    return true
+  }
+
+  #flush(): void {
+    if (this.#unsent.length === 0) return
+    const unsent = this.#unsent
+    this.#unsent = []
+    this.#outputs.push({ _tag: "Send", bytes: unsent.length === 1 ? unsent[0]! : Bytes.concat(unsent) })
+  }
+
+  #take(): ReadonlyArray<SessionOutput> {
+    this.#flush()
+    if (this.#outputs.length === 0) return noOutputs
+    const outputs = this.#outputs
+    this.#outputs = []
+    return outputs
+  }
+}
+
+/** Makes a session over fresh parts. `nowMs` is the time of accept, on any monotonic clock in milliseconds. */
+export const make = (options: SessionOptions, parts: SessionParts, nowMs: number): Session =>
+  new SessionImpl(options, parts, nowMs)
+
+/**
+ * Makes server sessions out of the services for handshake, chunks, AMF and commands.
+ *
+ * Replace any of these alone to change how a server speaks.
+ */
+export class ServerSession extends Context.Service<
+  ServerSession,
+  {
+    /** Makes the session of one connection, accepted at `nowMs`. */
+    readonly make: (options: SessionOptions, nowMs: number) => Session
+  }
+>()("effect-rtmp/protocol/ServerSession") {
+  static readonly layer: Layer.Layer<
+    ServerSession,
+    never,
+    Handshake | ChunkReading | ChunkWriting | AmfCodec | ServerCommands
+  > = Layer.effect(
+    ServerSession,
+    Effect.gen(function* () {
+      const handshake = yield* Handshake
+      const reading = yield* ChunkReading
+      const writing = yield* ChunkWriting
+      const amf = yield* AmfCodec
+      const commands = yield* ServerCommands
+      return ServerSession.of({
+        make: (options, nowMs) =>
+          make(
+            options,
+            {
+              handshake: handshake.make({
+                strict: options.strictHandshake,
+                acceptReservedVersions: options.acceptReservedVersions
+              }),
+              reader: reading.make(options.chunks),
+              writer: writing.make(),
+              decodeCommand: amf.decode0,
+              commands
+            },
+            nowMs
+          )
+      })
+    })
+  )
+}

@@ -1,0 +1,536 @@
+/**
+ * One connection: bytes from the transport go into the session, and its outputs go where they belong: back to the
+ * peer, to the stream that it publishes, or to whoever decides.
+ *
+ * The fiber of a connection opens, authorises and closes. Media does not pass through it: a publisher's read is parsed
+ * and published in one synchronous call, and a viewer's bytes are written by the stream that it watches.
+ *
+ * Closing is a half-close: what was queued is sent, then the end of the stream, and the fiber goes on reading and
+ * dropping until the peer has closed too, at most `lingerMs` and `lingerBytes`. Otherwise the kernel would answer unread
+ * bytes with a reset that can overtake an error status which the peer has not read yet.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
+import type { AccessAction, AccessGrant, Authenticator } from "../access/Authenticator.ts"
+import { AccessDenied } from "../access/Authenticator.ts"
+import type { EndReason, ViewerSink } from "../live/Outbox.ts"
+import type { Publication, StreamRegistry, Viewer } from "../live/StreamRegistry.ts"
+import type { CloseReason } from "../observability/CloseReason.ts"
+import * as RtmpUrl from "../protocol/RtmpUrl.ts"
+import type { CloseError, Session, SessionOutput, StreamRequest } from "../protocol/Session.ts"
+import { SessionError } from "../protocol/Session.ts"
+import type { Status } from "../protocol/Status.ts"
+import * as StatusModule from "../protocol/Status.ts"
+import type { Deadline, DeadlineWheel } from "./DeadlineWheel.ts"
+import { closeReason } from "./Errors.ts"
+import type { ConnectionTotals, ServerEvent } from "./ServerEvents.ts"
+import type { Connection, TransportError } from "./Transport.ts"
+
+/** What a connection uses of the server around it. */
+export interface ConnectionEnvironment {
+  readonly wheel: DeadlineWheel
+  readonly registry: StreamRegistry["Service"]
+  readonly authenticator: Authenticator["Service"]
+  readonly emit: (event: ServerEvent) => void
+  /** Whether a viewer may wait for a stream that nobody publishes yet. */
+  readonly waitForPublisher: boolean
+}
+
+type Request = Extract<SessionOutput, { readonly requestId: number }>
+
+/** How long, in milliseconds, and how much, in bytes, a closing connection goes on reading. */
+const lingerMs = 1_000
+const lingerBytes = 4 * 1024 * 1024
+
+// Replies that a client asked for and does not read. Media has bounds of its own.
+const maxUnreadReplyBytes = 256 * 1024
+
+/** A connection as the server sees it. */
+export class RtmpConnection implements Deadline {
+  readonly id: string
+  readonly transport: Connection
+  readonly session: Session
+  readonly #environment: ConnectionEnvironment
+  readonly #openedMs: number
+  readonly #publications = new Map<number, Publication>()
+  readonly #viewers = new Map<number, Viewer>()
+  #bytesSent = 0
+  #unreadReplyBytes = 0
+  #closing:
+    | { readonly error: CloseError | TransportError; readonly stage: string; readonly untilMs: number }
+    | undefined
+  #lingered = 0
+
+  constructor(id: string, transport: Connection, session: Session, environment: ConnectionEnvironment) {
+    this.id = id
+    this.transport = transport
+    this.session = session
+    this.#environment = environment
+    this.#openedMs = environment.wheel.nowMs()
+  }
+
+  // -----------------------------------------------------------------------------------------------------------------
+  // The fiber
+  // -----------------------------------------------------------------------------------------------------------------
+
+  /** Serves the connection to its end. Never fails; a defect ends this connection alone. */
+  get run(): Effect.Effect<void> {
+    return Effect.onExit(this.#serve, (exit) => Effect.sync(() => this.#finish(exit))).pipe(
+      Effect.catchCause(() => Effect.void)
+    )
+  }
+
+  get #serve(): Effect.Effect<never, TransportError> {
+    const self = this
+    return Effect.gen(function* () {
+      self.#environment.wheel.schedule(self)
+      self.#environment.emit({ _tag: "ConnectionOpened", connectionId: self.id, remote: self.transport.remote })
+      while (true) {
+        const chunks = yield* self.transport.pull
+        for (let i = 0; i < chunks.length; i++) {
+          let request = self.#receive(chunks[i]!)
+          while (request !== undefined) {
+            yield* self.#decide(request)
+            request = self.#apply(self.session.resume(self.#environment.wheel.nowMs()))
+          }
+        }
+      }
+    })
+  }
+
+  #receive(bytes: Uint8Array): Request | undefined {
+    if (this.#closing === undefined) return this.#apply(this.session.receive(bytes, this.#environment.wheel.nowMs()))
+    this.#lingered += bytes.length
+    if (this.#lingered > lingerBytes) this.transport.destroy()
+    return undefined
+  }
+
+  /** Does what a session put out; gives back the request that it waits for, if any. */
+  #apply(outputs: ReadonlyArray<SessionOutput>): Request | undefined {
+    let request: Request | undefined
+    for (let i = 0; i < outputs.length; i++) {
+      const output = outputs[i]!
+      switch (output._tag) {
+        case "Media":
+          this.#publications.get(output.streamId)?.publish(output.message, this.#environment.wheel.nowMs())
+          break
+        case "Send":
+          this.#send(output.bytes)
+          break
+        case "ConnectRequested":
+        case "PublishRequested":
+        case "PlayRequested":
+          request = output
+          break
+        case "PublishEnded":
+          this.#endPublication(output.streamId, "unpublish")
+          break
+        case "PlayEnded":
+          this.#endViewer(output.streamId)
+          break
+        case "PlayChanged":
+          this.#change(output)
+          break
+        case "HandshakeCompleted":
+          this.#environment.emit({
+            _tag: "HandshakeCompleted",
+            connectionId: this.id,
+            kind: output.kind,
+            echoMatches: output.echoMatches
+          })
+          break
+        case "Anomaly":
+          this.#environment.emit({
+            _tag: "Anomaly",
+            connectionId: this.id,
+            kind: output.kind,
+            detail: output.detail
+          })
+          break
+        case "Close":
+          this.#close(output.error)
+          break
+      }
+    }
+    return request
+  }
+
+  #send(bytes: Uint8Array): void {
+    this.#bytesSent += bytes.length
+    if (this.transport.write(bytes)) {
+      this.#unreadReplyBytes = 0
+      return
+    }
+    this.#unreadReplyBytes += bytes.length
+    if (this.#unreadReplyBytes > maxUnreadReplyBytes) {
+      this.#apply(
+        this.session.abort(
+          new SessionError({ reason: "LimitReached", detail: "the client asks and does not read the answers" })
+        )
+      )
+      this.transport.destroy()
+    }
+  }
+
+  // -----------------------------------------------------------------------------------------------------------------
+  // Decisions
+  // -----------------------------------------------------------------------------------------------------------------
+
+  /** Asks whether a request is allowed, and answers it. */
+  #decide(request: Request): Effect.Effect<void> {
+    const { action, application, query, stream } = describe(request)
+    return this.#environment.authenticator
+      .authorize({
+        action,
+        application,
+        stream,
+        query,
+        tcUrl:
+          request._tag === "ConnectRequested" ? request.request.tcUrl : (this.session.statistics.connect?.tcUrl ?? ""),
+        remoteAddress: this.transport.remote.host,
+        connectionId: this.id
+      })
+      .pipe(
+        Effect.timeoutOrElse({ duration: decisionTimeout, orElse: () => Effect.fail(undecided) }),
+        Effect.match({
+          onSuccess: (grant) => this.#granted(request, grant),
+          onFailure: (denied) => this.#denied(request, denied)
+        })
+      )
+  }
+
+  #denied(request: Request, denied: AccessDenied): void {
+    const { action, application, stream } = describe(request)
+    this.#environment.emit({
+      _tag: "AccessRefused",
+      connectionId: this.id,
+      remote: this.transport.remote,
+      action,
+      streamKey: RtmpUrl.streamKey(application, stream),
+      reason: denied.reason
+    })
+    this.#refuse(request.requestId, StatusModule.error(denialCode(action), denied.description))
+  }
+
+  #refuse(requestId: number, status: Status, error?: SessionError): void {
+    this.#apply(this.session.reject(requestId, status, this.#environment.wheel.nowMs(), error))
+  }
+
+  #granted(request: Request, grant: AccessGrant): void {
+    // The client may have been closed while the answer was on its way.
+    if (this.#closing !== undefined) return
+    switch (request._tag) {
+      case "ConnectRequested":
+        this.#environment.emit({
+          _tag: "ClientConnected",
+          connectionId: this.id,
+          application: request.request.application,
+          flashVer: request.request.flashVer
+        })
+        this.#accept(request.requestId)
+        break
+      case "PublishRequested":
+        this.#startPublication(request.requestId, request.request, grant)
+        break
+      case "PlayRequested":
+        this.#startViewer(request.requestId, request.request)
+        break
+    }
+  }
+
+  #accept(requestId: number): void {
+    this.#apply(this.session.accept(requestId, this.#environment.wheel.nowMs()))
+  }
+
+  // -----------------------------------------------------------------------------------------------------------------
+  // Publishing
+  // -----------------------------------------------------------------------------------------------------------------
+
+  #startPublication(requestId: number, request: StreamRequest, grant: AccessGrant): void {
+    const key = RtmpUrl.streamKey(request.application, request.stream)
+    const claim = this.#environment.registry.claim(key, {
+      publisherId: this.id,
+      credential: grant.credential,
+      nowMs: this.#environment.wheel.nowMs(),
+      onTakenOver: () => this.#kickPublisher(request.streamId, "TakenOver", "Another publisher took this stream over.")
+    })
+    if (Result.isFailure(claim)) {
+      const detail = `${request.stream} is already being published.`
+      const reason = claim.failure.reason === "Closed" ? "ServerStopping" : "PublishConflict"
+      this.#refuse(
+        requestId,
+        StatusModule.error("NetStream.Publish.BadName", detail),
+        new SessionError({ reason, detail: `${key}: ${claim.failure.message}` })
+      )
+      return
+    }
+    this.#publications.set(request.streamId, claim.success)
+    this.#accept(requestId)
+    this.#environment.emit({
+      _tag: "PublishStarted",
+      connectionId: this.id,
+      remote: this.transport.remote,
+      streamKey: key
+    })
+  }
+
+  #endPublication(streamId: number, how: "unpublish" | "vanish"): void {
+    const publication = this.#publications.get(streamId)
+    if (publication === undefined) return
+    this.#publications.delete(streamId)
+    publication[how](this.#environment.wheel.nowMs())
+    this.#environment.emit({ _tag: "PublishStopped", connectionId: this.id, streamKey: publication.stream.key })
+  }
+
+  #kickPublisher(streamId: number, reason: "TakenOver" | "Kicked" | "ServerStopping", detail: string): void {
+    this.#apply(
+      this.session.kick(
+        streamId,
+        // The one error status in mid-stream that makes FFmpeg stop at once; the others stop when the connection closes.
+        StatusModule.error("NetStream.Publish.Denied", detail),
+        new SessionError({ reason, detail })
+      )
+    )
+  }
+
+  // -----------------------------------------------------------------------------------------------------------------
+  // Playing
+  // -----------------------------------------------------------------------------------------------------------------
+
+  #startViewer(requestId: number, request: StreamRequest): void {
+    const { registry, waitForPublisher, wheel } = this.#environment
+    const key = RtmpUrl.streamKey(request.application, request.stream)
+    const { streamId } = request
+    let accepted = false
+    const sink: ViewerSink = {
+      write: (bytes) => {
+        this.#bytesSent += bytes.length
+        if (this.transport.write(bytes)) return true
+        this.transport.onDrain(() => this.#viewers.get(streamId)?.drained(wheel.nowMs()))
+        return false
+      },
+      onStart: () => {
+        if (accepted) this.#apply(this.session.publishNotify(streamId))
+        else {
+          // The stream is live: the replies go out before its first bytes, which follow this call.
+          accepted = true
+          this.#accept(requestId)
+        }
+      },
+      onDry: () => {
+        this.#apply(this.session.streamDry(streamId))
+      },
+      onResume: () => {
+        this.#apply(this.session.publishNotify(streamId))
+      },
+      onEnd: (reason) => {
+        this.#viewers.delete(streamId)
+        this.#apply(this.session.endPlay(streamId, endError(reason, key)))
+      },
+      onOverflow: (reason) => {
+        this.#viewers.delete(streamId)
+        const error =
+          reason === "Stalled"
+            ? new SessionError({ reason: "OutboxStalled", detail: `the viewer of ${key} does not read` })
+            : new SessionError({ reason: "OutboxOverflow", detail: `the viewer of ${key} is too slow for the stream` })
+        this.#apply(this.session.abort(error))
+        this.transport.destroy()
+      },
+      onDrops: (drops) => {
+        this.#environment.emit({ _tag: "FramesDropped", connectionId: this.id, streamKey: key, drops })
+      }
+    }
+    const viewer = registry.subscribe(key, {
+      sink,
+      nowMs: wheel.nowMs(),
+      messageStreamId: streamId,
+      waitForPublisher
+    })
+    if (Result.isFailure(viewer)) {
+      const detail = `${request.stream} is not being published.`
+      this.#refuse(
+        requestId,
+        StatusModule.error("NetStream.Play.StreamNotFound", detail),
+        new SessionError({ reason: "StreamNotFound", detail: `${key}: ${viewer.failure.message}` })
+      )
+      return
+    }
+    this.#viewers.set(streamId, viewer.success)
+    if (!accepted) {
+      accepted = true
+      this.#accept(requestId)
+    }
+    this.#environment.emit({
+      _tag: "PlayStarted",
+      connectionId: this.id,
+      remote: this.transport.remote,
+      streamKey: key
+    })
+  }
+
+  #endViewer(streamId: number): void {
+    const viewer = this.#viewers.get(streamId)
+    if (viewer === undefined) return
+    this.#viewers.delete(streamId)
+    viewer.leave(this.#environment.wheel.nowMs())
+  }
+
+  #change(output: Extract<SessionOutput, { readonly _tag: "PlayChanged" }>): void {
+    const viewer = this.#viewers.get(output.streamId)
+    if (viewer === undefined) return
+    if (output.what === "pause") viewer.pause(output.value)
+    else if (output.what === "audio") viewer.receiveAudio(output.value)
+    else viewer.receiveVideo(output.value)
+  }
+
+  // -----------------------------------------------------------------------------------------------------------------
+  // The end
+  // -----------------------------------------------------------------------------------------------------------------
+
+  /**
+   * Ends the connection in order, as when the server stops: viewers are told the end, publishers get an error status.
+   */
+  shutdown(reason: "ServerStopping" | "Kicked", detail: string): void {
+    for (const streamId of [...this.#publications.keys()]) {
+      this.#endPublication(streamId, "unpublish")
+      this.#kickPublisher(streamId, reason, detail)
+    }
+    const error = new SessionError({ reason, detail })
+    for (const streamId of [...this.#viewers.keys()]) {
+      this.#endViewer(streamId)
+      this.#apply(this.session.endPlay(streamId, error))
+    }
+    this.#apply(this.session.abort(error))
+  }
+
+  /** Ends the connection at once. */
+  destroy(): void {
+    this.transport.destroy()
+  }
+
+  /** Counters, for statistics and the closing log line. */
+  get totals(): ConnectionTotals {
+    return {
+      bytesReceived: this.session.statistics.bytesReceived,
+      bytesSent: this.#bytesSent,
+      durationMs: Math.round(this.#environment.wheel.nowMs() - this.#openedMs)
+    }
+  }
+
+  /** The next time at which the session, or the closing of the connection, has something due. */
+  nextDeadlineMs(): number {
+    return this.#closing === undefined ? this.session.nextDeadlineMs() : this.#closing.untilMs
+  }
+
+  /** Does what is due. */
+  tick(nowMs: number): void {
+    if (this.#closing === undefined) this.#apply(this.session.tick(nowMs))
+    else this.transport.destroy()
+  }
+
+  #close(error: CloseError): void {
+    if (this.#closing !== undefined) return
+    const isEarly = error._tag === "HandshakeError" || error.reason === "HandshakeTimeout"
+    this.#closing = { error, untilMs: this.#environment.wheel.nowMs() + lingerMs }
+    this.#release()
+    if (isEarly) {
+      // Nothing was promised yet, and nothing is worth waiting for.
+      this.transport.destroy()
+      return
+    }
+    this.transport.end()
+    this.#environment.wheel.schedule(this)
+  }
+
+  #release(): void {
+    // A publisher whose connection ended without a word may come back: its viewers wait for it.
+    for (const streamId of [...this.#publications.keys()]) this.#endPublication(streamId, "vanish")
+    for (const streamId of [...this.#viewers.keys()]) this.#endViewer(streamId)
+  }
+
+  #finish(exit: Exit.Exit<never, TransportError>): void {
+    this.#environment.wheel.cancel(this)
+    this.session.disconnect()
+    this.#release()
+    this.transport.destroy()
+    const { detail, reason } = this.#verdict(exit)
+    const error = this.#closing?.error
+    this.#environment.emit({
+      _tag: "ConnectionClosed",
+      connectionId: this.id,
+      remote: this.transport.remote,
+      reason,
+      detail,
+      stage: error?._tag === "HandshakeError" ? error.stage : this.session.stage,
+      totals: this.totals
+    })
+  }
+
+  #verdict(exit: Exit.Exit<never, TransportError>): { readonly reason: CloseReason; readonly detail: string } {
+    if (this.#closing !== undefined) {
+      return { reason: closeReason(this.#closing.error), detail: this.#closing.error.message }
+    }
+    if (Exit.isFailure(exit)) {
+      const failure = Cause.findError(exit.cause)
+      if (Result.isSuccess(failure)) {
+        return { reason: closeReason(failure.success), detail: failure.success.message }
+      }
+      if (!Cause.hasInterruptsOnly(exit.cause)) {
+        return { reason: "Defect", detail: Cause.pretty(exit.cause) }
+      }
+    }
+    return { reason: "ServerStopping", detail: "the server stopped" }
+  }
+}
+
+const decisionTimeout = "30 seconds"
+
+const undecided = new AccessDenied({
+  reason: "Unavailable",
+  description: "Access could not be decided in time."
+})
+
+const endError = (reason: EndReason, key: string): SessionError => {
+  switch (reason) {
+    case "Unpublished":
+      return new SessionError({ reason: "StreamEnded", detail: `${key} ended` })
+    case "PublisherLost":
+      return new SessionError({ reason: "StreamEnded", detail: `the publisher of ${key} did not come back` })
+    case "NotFound":
+      return new SessionError({ reason: "StreamNotFound", detail: `nobody publishes ${key}` })
+    case "Shutdown":
+      return new SessionError({ reason: "ServerStopping", detail: "the server stops" })
+  }
+}
+
+const describe = (
+  request: Request
+): {
+  readonly action: AccessAction
+  readonly application: string
+  readonly stream: string
+  readonly query: string
+} => {
+  switch (request._tag) {
+    case "ConnectRequested":
+      return { action: "connect", application: request.request.application, stream: "", query: request.request.query }
+    case "PublishRequested":
+      return { action: "publish", ...request.request }
+    case "PlayRequested":
+      return { action: "play", ...request.request }
+  }
+}
+
+// The codes that make OBS give up at once instead of waiting for the connection to close.
+const denialCode = (action: AccessAction): Status["code"] => {
+  switch (action) {
+    case "connect":
+      return "NetConnection.Connect.Rejected"
+    case "publish":
+      return "NetStream.Publish.Denied"
+    case "play":
+      return "NetStream.Play.Failed"
+  }
+}

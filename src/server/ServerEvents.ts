@@ -1,0 +1,107 @@
+/**
+ * What happens to connections, as values: for the log, for metrics and for custom code.
+ *
+ * What happens to streams is told by `live/StreamEvents`.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as PubSub from "effect/PubSub"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import type { DropReport } from "../live/Outbox.ts"
+import type { CloseReason } from "../observability/CloseReason.ts"
+import type { Endpoint } from "./Transport.ts"
+
+/** Counters of a connection at its end: bytes, and the seconds that it lasted. */
+export interface ConnectionTotals {
+  readonly bytesReceived: number
+  readonly bytesSent: number
+  readonly durationMs: number
+}
+
+/** An event of a connection. `connectionId` is the identifier that the log carries too. */
+export type ServerEvent =
+  | { readonly _tag: "ConnectionOpened"; readonly connectionId: string; readonly remote: Endpoint }
+  | {
+      readonly _tag: "ConnectionRefused"
+      readonly remote: Endpoint
+      readonly limit: "connections" | "handshakes"
+      readonly max: number
+    }
+  | {
+      readonly _tag: "HandshakeCompleted"
+      readonly connectionId: string
+      readonly kind: string
+      readonly echoMatches: boolean
+    }
+  | {
+      readonly _tag: "ClientConnected"
+      readonly connectionId: string
+      readonly application: string
+      readonly flashVer: string
+    }
+  | {
+      readonly _tag: "PublishStarted" | "PlayStarted"
+      readonly connectionId: string
+      readonly remote: Endpoint
+      readonly streamKey: string
+    }
+  | { readonly _tag: "PublishStopped"; readonly connectionId: string; readonly streamKey: string }
+  | {
+      readonly _tag: "FramesDropped"
+      readonly connectionId: string
+      readonly streamKey: string
+      readonly drops: DropReport
+    }
+  | {
+      readonly _tag: "AccessRefused"
+      readonly connectionId: string
+      readonly remote: Endpoint
+      readonly action: "connect" | "publish" | "play"
+      readonly streamKey: string
+      readonly reason: string
+    }
+  | { readonly _tag: "Anomaly"; readonly connectionId: string; readonly kind: string; readonly detail: string }
+  | {
+      readonly _tag: "ConnectionClosed"
+      readonly connectionId: string
+      readonly remote: Endpoint
+      readonly reason: CloseReason
+      readonly detail: string
+      readonly stage: string
+      readonly totals: ConnectionTotals
+    }
+
+/** Events that one subscriber may fall behind before it loses the oldest. */
+export const defaultCapacity = 1_024
+
+/** Publishes server events to whoever subscribes. */
+export class ServerEvents extends Context.Service<
+  ServerEvents,
+  {
+    /** Takes an event, at once and from anywhere. Subscribers run in fibers of their own, later. */
+    readonly emit: (event: ServerEvent) => void
+    /** The events from the moment on at which the stream is run. A slow subscriber loses the oldest. */
+    readonly events: Stream.Stream<ServerEvent>
+  }
+>()("effect-rtmp/server/ServerEvents") {
+  /** Broadcasts with the default capacity. */
+  static readonly layer: Layer.Layer<ServerEvents> = Layer.effect(
+    ServerEvents,
+    Effect.gen(function* () {
+      // The queue keeps subscribers from being resumed on the stack of whoever emits.
+      const inbox = yield* Effect.acquireRelease(Queue.sliding<ServerEvent>(defaultCapacity), Queue.shutdown)
+      const hub = yield* Effect.acquireRelease(PubSub.sliding<ServerEvent>(defaultCapacity), PubSub.shutdown)
+      yield* Effect.forkScoped(
+        Effect.forever(Effect.flatMap(Queue.takeAll(inbox), (events) => PubSub.publishAll(hub, events)))
+      )
+      return ServerEvents.of({
+        emit: (event) => {
+          Queue.offerUnsafe(inbox, event)
+        },
+        events: Stream.fromPubSub(hub)
+      })
+    })
+  )
+}

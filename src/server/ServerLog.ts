@@ -1,0 +1,170 @@
+/**
+ * Events as log lines: one line for each, with the fields that an operator greps for.
+ *
+ * Names come from clients, so they are escaped and cut; queries, where stream keys travel, never get here.
+ */
+import * as Effect from "effect/Effect"
+import type { StreamEvent } from "../live/StreamEvents.ts"
+import type { CloseLevel } from "../observability/CloseReason.ts"
+import * as CloseReason from "../observability/CloseReason.ts"
+import * as Log from "../observability/Log.ts"
+import type { ServerEvent } from "./ServerEvents.ts"
+import type { Endpoint } from "./Transport.ts"
+
+/** A log line before it is logged. */
+export interface LogLine {
+  readonly level: CloseLevel | "debug"
+  readonly message: string
+  readonly fields: Readonly<Record<string, string | number | boolean>>
+}
+
+const maxDetailBytes = 512
+
+const client = (remote: Endpoint): string =>
+  `${remote.host.includes(":") ? `[${remote.host}]` : remote.host}:${remote.port}`
+
+const stream = (key: string): string => Log.escapeForLog(key, 255)
+
+// A client that ends where every session ends is no news at the default level; one that never got anywhere is.
+const closedEarly = new Set(["WaitingC0", "WaitingC1", "WaitingC2"])
+
+/** The line for an event of a connection. */
+export const serverLine = (event: ServerEvent): LogLine => {
+  switch (event._tag) {
+    case "ConnectionOpened":
+      return {
+        level: "debug",
+        message: "connection opened",
+        fields: { connection: event.connectionId, client: client(event.remote) }
+      }
+    case "ConnectionRefused":
+      return {
+        level: "warn",
+        message: "connection refused",
+        fields: { client: client(event.remote), reason: "LimitReached", limit: event.limit, max: event.max }
+      }
+    case "HandshakeCompleted":
+      return {
+        level: "debug",
+        message: event.echoMatches ? "handshake completed" : "handshake completed, C2 does not repeat S1",
+        fields: { connection: event.connectionId, handshake: event.kind, echoMatches: event.echoMatches }
+      }
+    case "ClientConnected":
+      return {
+        level: "debug",
+        message: "client connected",
+        fields: {
+          connection: event.connectionId,
+          application: stream(event.application),
+          flashVer: Log.escapeForLog(event.flashVer)
+        }
+      }
+    case "PublishStarted":
+    case "PlayStarted":
+      return {
+        level: "info",
+        message: event._tag === "PublishStarted" ? "publish started" : "play started",
+        fields: { connection: event.connectionId, client: client(event.remote), stream: stream(event.streamKey) }
+      }
+    case "PublishStopped":
+      return {
+        level: "info",
+        message: "publish stopped",
+        fields: { connection: event.connectionId, stream: stream(event.streamKey) }
+      }
+    case "FramesDropped":
+      return {
+        level: "warn",
+        message: "frames dropped for a slow viewer",
+        fields: {
+          connection: event.connectionId,
+          stream: stream(event.streamKey),
+          late: event.drops.late,
+          full: event.drops.full,
+          orphaned: event.drops.orphaned
+        }
+      }
+    case "AccessRefused":
+      return {
+        level: "warn",
+        message: "access refused",
+        fields: {
+          connection: event.connectionId,
+          client: client(event.remote),
+          action: event.action,
+          stream: stream(event.streamKey),
+          reason: event.reason
+        }
+      }
+    case "Anomaly":
+      return {
+        level: event.kind === "UnknownMessageType" ? "info" : "debug",
+        message: "anomaly",
+        fields: {
+          connection: event.connectionId,
+          kind: event.kind,
+          detail: Log.escapeForLog(event.detail, maxDetailBytes)
+        }
+      }
+    case "ConnectionClosed": {
+      const quiet = event.reason === "ClientClosed" && closedEarly.has(event.stage) && event.totals.bytesReceived === 0
+      return {
+        // Port scans and the health checks of load balancers connect and leave without a word.
+        level: quiet ? "debug" : CloseReason.level(event.reason),
+        message: "connection closed",
+        fields: {
+          connection: event.connectionId,
+          client: client(event.remote),
+          reason: event.reason,
+          stage: event.stage,
+          detail: Log.escapeForLog(event.detail, maxDetailBytes),
+          bytesReceived: event.totals.bytesReceived,
+          bytesSent: event.totals.bytesSent,
+          durationMs: event.totals.durationMs
+        }
+      }
+    }
+  }
+}
+
+/** The line for an event of a stream, or nothing where a connection's event has said the same. */
+export const streamLine = (event: StreamEvent): LogLine | undefined => {
+  const fields = { stream: stream(event.streamKey) }
+  switch (event._tag) {
+    case "Published":
+    case "SubscriberJoined":
+    case "SubscriberLeft":
+      return undefined
+    case "Unpublished":
+      return event.reason === "Unpublished" ? { level: "info", message: "stream ended", fields } : undefined
+    case "Unavailable":
+      return { level: "warn", message: "stream unavailable", fields: { ...fields, reason: event.reason } }
+    case "Resumed":
+      return { level: "info", message: "stream resumed", fields }
+    case "MetadataChanged":
+      return { level: "debug", message: "metadata changed", fields: { ...fields, bytes: event.bytes } }
+    case "CodecChanged":
+      return {
+        level: "info",
+        message: "codec",
+        fields: { ...fields, kind: event.kind, track: event.trackId, codec: event.codec }
+      }
+    case "Gap":
+      return {
+        level: "warn",
+        message: "gap in timestamps",
+        fields: { ...fields, kind: event.kind, track: event.trackId, stepMs: event.stepMs }
+      }
+  }
+}
+
+const logAt = {
+  debug: Effect.logDebug,
+  info: Effect.logInfo,
+  warn: Effect.logWarning,
+  error: Effect.logError
+}
+
+/** Logs a line. */
+export const write = (line: LogLine): Effect.Effect<void> =>
+  logAt[line.level](line.message).pipe(Effect.annotateLogs(line.fields))

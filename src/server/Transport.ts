@@ -1,0 +1,96 @@
+/**
+ * What the server needs of a network: a listener that accepts byte connections, and the connection itself.
+ *
+ * This is a contract, not an implementation. `src/node/NodeTransport.ts` fulfils it over Effect's own socket services
+ * on Node (libuv underneath: epoll, kqueue, IOCP), `src/testing/MemoryTransport.ts` in memory.
+ *
+ * Reading is an Effect, because a fiber waits for it; writing is a plain call, because media goes to a thousand viewers
+ * in one turn of the event loop and no fiber may wake for that.
+ */
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+
+/**
+ * A listener that could not be opened, or a connection that is no more.
+ *
+ * `AddressInUse`, `AddressNotAvailable`, `PermissionDenied` and `ListenFailed` are of listeners; `Closed` (the peer
+ * ended it in order) and `Reset` (it broke) of connections.
+ */
+export class TransportError extends Data.TaggedError("TransportError")<{
+  readonly reason: "AddressInUse" | "AddressNotAvailable" | "PermissionDenied" | "ListenFailed" | "Closed" | "Reset"
+  readonly detail: string
+  readonly cause?: unknown
+}> {
+  override get message(): string {
+    return this.detail
+  }
+}
+
+/** An address and port, as a listener is bound to or a peer connects from. */
+export interface Endpoint {
+  readonly host: string
+  readonly port: number
+}
+
+/**
+ * One accepted connection.
+ *
+ * Preconditions: `pull` is called by one fiber at a time. Postconditions: everything that was written before `end` is
+ * sent before the end of the stream is; after `destroy`, or once the peer is gone, `write` does nothing and returns
+ * true, and `pull` fails.
+ */
+export interface Connection {
+  readonly remote: Endpoint
+  /**
+   * Waits for bytes, and gives all that have arrived, one or more arrays. Nothing is read from the peer while nobody
+   * pulls. Fails with `Closed` or `Reset`, and keeps failing.
+   */
+  readonly pull: Effect.Effect<ReadonlyArray<Uint8Array>, TransportError>
+  /**
+   * Hands bytes over for sending, at once and always in whole. Returns whether all of it could be passed on to the
+   * operating system; `false` asks the writer to wait for `onDrain`. The array must not be changed afterwards.
+   */
+  readonly write: (bytes: Uint8Array) => boolean
+  /** Bytes that were written but not yet passed on to the operating system. */
+  readonly bufferedBytes: () => number
+  /** Calls back once, when everything written so far has been passed on; never if the connection ends before. */
+  readonly onDrain: (callback: () => void) => void
+  /** Sends what was written, then the end of the stream. The peer can still send. */
+  readonly end: () => void
+  /** Ends the connection at once, both ways, dropping what was not sent. */
+  readonly destroy: () => void
+}
+
+/** An open listener. */
+export interface Listener {
+  /** Where it is bound; the port is the real one where 0 was asked for. */
+  readonly address: Endpoint
+  /** Refuses further connections from now on, and leaves those that were accepted alone. */
+  readonly close: Effect.Effect<void>
+}
+
+/** What to listen on. `port` 0 takes any free one; `backlog` is the queue of connections not yet accepted. */
+export interface ListenOptions {
+  readonly host: string
+  readonly port: number
+  readonly backlog: number
+}
+
+/**
+ * Opens listeners.
+ *
+ * `handle` runs in a fiber of its own for each connection, whose failure, defects included, touches no other; when it
+ * ends, the connection is destroyed. Closing the scope closes the listener, interrupts those fibers and destroys their
+ * connections.
+ */
+export class Transport extends Context.Service<
+  Transport,
+  {
+    readonly listen: (
+      options: ListenOptions,
+      handle: (connection: Connection) => Effect.Effect<void>
+    ) => Effect.Effect<Listener, TransportError, Scope.Scope>
+  }
+>()("effect-rtmp/server/Transport") {}
