@@ -11,6 +11,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Socket from "effect/socket/Socket"
@@ -61,6 +62,8 @@ export const open = Effect.fnUntraced(function* (
   const writer = yield* Scope.provide(socket.writer, writerScope)
   // Chunks build on those before them: what the session gives out is written before anybody can call it again.
   const turn = Semaphore.makeUnsafe(1)
+  // False while bytes of the session are on their way to the socket: interrupted there, nothing may be sent after them.
+  let isWhole = true
 
   const transact = (
     call: () => ReadonlyArray<ClientOutput>
@@ -69,7 +72,12 @@ export const open = Effect.fnUntraced(function* (
       Effect.suspend(() => {
         const outputs = call()
         const bytes = sends(outputs)
-        return bytes === undefined ? Effect.succeed(outputs) : Effect.as(writer.writeAll(bytes), outputs)
+        if (bytes === undefined) return Effect.succeed(outputs)
+        isWhole = false
+        return Effect.map(writer.writeAll(bytes), () => {
+          isWhole = true
+          return outputs
+        })
       })
     )
 
@@ -82,26 +90,29 @@ export const open = Effect.fnUntraced(function* (
     }).pipe(Effect.catch(() => Effect.succeed(outputs)))
   }
 
-  const read: Effect.Effect<ReadonlyArray<ClientOutput>> = Effect.matchEffect(pull, {
-    onSuccess: (chunks) =>
-      react(() => {
-        const nowMs = clock.currentTimeMillisUnsafe()
-        if (chunks.length === 1) return session.receive(chunks[0], nowMs)
-        const outputs: Array<ClientOutput> = []
-        for (const chunk of chunks) for (const output of session.receive(chunk, nowMs)) outputs.push(output)
-        return outputs
-      }),
-    onFailure: () => react(session.disconnect)
-  })
+  const received = (
+    pulled: Result.Result<NonEmptyReadonlyArray<Uint8Array>, Socket.SocketError>
+  ): Effect.Effect<ReadonlyArray<ClientOutput>> =>
+    react(() => {
+      if (Result.isFailure(pulled)) return session.disconnect()
+      const nowMs = clock.currentTimeMillisUnsafe()
+      const chunks = pulled.success
+      if (chunks.length === 1) return session.receive(chunks[0], nowMs)
+      const outputs: Array<ClientOutput> = []
+      for (const chunk of chunks) for (const output of session.receive(chunk, nowMs)) outputs.push(output)
+      return outputs
+    })
+
+  const read = Effect.result(pull)
 
   const step: ClientLink["step"] = Effect.suspend(() => {
     const dueMs = session.nextDeadlineMs()
-    if (dueMs === Number.POSITIVE_INFINITY) return read
+    if (dueMs === Number.POSITIVE_INFINITY) return Effect.flatMap(read, received)
     return Effect.flatMap(
       Effect.timeoutOption(read, Math.max(0, dueMs - clock.currentTimeMillisUnsafe())),
       Option.match({
         onNone: () => react(() => session.tick(clock.currentTimeMillisUnsafe())),
-        onSome: Effect.succeed
+        onSome: received
       })
     )
   }).pipe(Effect.tap(failed))
@@ -123,7 +134,7 @@ export const open = Effect.fnUntraced(function* (
   yield* Effect.addFinalizer(() =>
     Effect.gen(function* () {
       const wasOpen = session.state !== "Disconnected"
-      if (wasOpen) yield* withinLinger(transact(session.close))
+      if (wasOpen && isWhole) yield* withinLinger(transact(session.close))
       yield* Scope.close(writerScope, Exit.void)
       if (wasOpen) yield* withinLinger(Effect.forever(pull))
     })
@@ -151,7 +162,7 @@ const sends = (outputs: ReadonlyArray<ClientOutput>): NonEmptyReadonlyArray<Uint
 const withinLinger = (effect: Effect.Effect<unknown, unknown>): Effect.Effect<void> =>
   Effect.ignore(Effect.timeoutOption(Effect.interruptible(effect), lingerMs))
 
-/** What the system says of a socket, without the host: `connect ECONNREFUSED …` is worth more than "during Open". */
+/** What the system says of a socket: "connect ECONNREFUSED" is worth more than "An error occurred during Open". */
 const describe = (error: Socket.SocketError): string => {
   const { reason } = error
   const cause = "cause" in reason ? reason.cause : undefined

@@ -42,6 +42,7 @@ export class RtmpClientError extends Data.TaggedError("RtmpClientError")<{
   readonly code?: string
   readonly cause?: unknown
 }> {
+  /** One line for logs. */
   override get message(): string {
     return this.detail
   }

@@ -5,16 +5,20 @@
  */
 import type { ConfigKey } from "./ConfigKey.ts"
 
-/** Writes the keys as a Markdown table: path, variable, default, meaning and what is accepted. */
-export const markdownTable = (keys: ReadonlyArray<ConfigKey>): string =>
-  [
-    "| key | variable | default | meaning |",
-    "|---|---|---|---|",
-    ...keys.map(
-      (key) =>
-        `| \`${key.path}\` | \`${key.variable}\` | ${defaultOf(key)} | ${cell(`${key.description}${unitOf(key)}`)} |`
-    )
-  ].join("\n")
+/** Writes the keys as a Markdown table with aligned columns: path, variable, default, and meaning. */
+export const markdownTable = (keys: ReadonlyArray<ConfigKey>): string => {
+  const head = ["key", "variable", "default", "meaning"]
+  const rows = keys.map((key) => [
+    `\`${key.path}\``,
+    `\`${key.variable}\``,
+    defaultOf(key),
+    cell(`${key.description}${unitOf(key)}`)
+  ])
+  const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]!.length)))
+  const line = (cells: ReadonlyArray<string>, fill: string): string =>
+    `| ${cells.map((text, column) => text.padEnd(widths[column]!, fill)).join(" | ")} |`
+  return [line(head, " "), line(["", "", "", ""], "-"), ...rows.map((row) => line(row, " "))].join("\n")
+}
 
 /** Writes the keys as an environment file with every variable commented out and set to its default. */
 export const envFile = (keys: ReadonlyArray<ConfigKey>): string => {

@@ -44,25 +44,7 @@ import {
 import { Snapshot } from "./Snapshot.ts"
 import * as StreamEvents from "./StreamEvents.ts"
 import * as Timeline from "./Timeline.ts"
-import * as TrackStats from "./TrackStats.ts"
-
-/** Why messages of a publisher did not reach the viewers: counts since the stream was made. */
-export interface PublishDrops {
-  /** Nobody could decode them, or they would stop a player (`MediaFrame`: `Undecodable`). */
-  readonly undecodable: number
-  /** Aggregates that were cut short; their whole messages passed. */
-  readonly truncatedAggregates: number
-  /** They belong to a track beyond `maxTracks`. */
-  readonly trackLimit: number
-  /** Sequence headers beyond `maxHeaderBytes`, and the frames that would have needed them. */
-  readonly headerLimit: number
-  /** Metadata beyond `maxMetadataBytes`. */
-  readonly metadataLimit: number
-  /** Frames of a codec with sequence headers, before the first one. */
-  readonly noHeader: number
-  /** Inter frames before the first keyframe of their track. */
-  readonly noKeyframe: number
-}
+import type * as TrackStats from "./TrackStats.ts"
 
 /** A snapshot of a stream. */
 export interface LiveStreamStatistics {
@@ -115,34 +97,6 @@ export interface LiveStreamConfig {
   /** Blocked viewers in the order of their last progress; streams of one registry share one set. */
   readonly blocked?: BlockedViewers
 }
-
-/** One audio or video track of the current publisher. */
-interface Track {
-  readonly kind: "audio" | "video"
-  readonly trackId: number
-  readonly key: number
-  /** Video: the bit by which viewers remember that they wait for a keyframe. Audio: 0. */
-  readonly bit: number
-  readonly stats: TrackStats.TrackStats
-  codec: string
-  needsHeader: boolean
-  hasHeader: boolean
-  /** Its last header did not fit: its frames are worth nothing. */
-  refused: boolean
-  /** Video: a keyframe came. */
-  started: boolean
-  /** The codec has changed, and no message since then was relayed. */
-  codecVoid: boolean
-}
-
-interface Pending extends Batch.PendingMessage {
-  readonly trackKey: number
-  /** The track has another codec from here on: its headers and the cache are void. */
-  readonly codecChanged: boolean
-}
-
-/** Codecs whose frames no player decodes without a sequence header. The others may carry what they need in band. */
-const codecsWithHeader: ReadonlySet<string> = new Set(["avc1", "hvc1", "vvc1", "mp4a"])
 
 const ignore = () => {}
 
@@ -409,133 +363,6 @@ export class LiveStream implements OutboxOwner {
     }
   }
 
-  #accept(typeId: number, timestamp: number, payload: Uint8Array, nowMs: number): boolean {
-    const frame = this.#classify(typeId, payload)
-    if (frame.role === "Undecodable") {
-      this.#undecodable++
-      return false
-    }
-    if (frame.kind === "data") return this.#acceptData(frame, typeId, timestamp, payload, nowMs)
-    const track = this.#track(frame.kind, frame.trackId)
-    if (track === undefined) {
-      this.#trackLimit++
-      return false
-    }
-    if (frame.codec !== "" && frame.codec !== track.codec) this.#changeCodec(track, frame.codec, nowMs)
-    const isFrame = frame.role === "Frame" || frame.role === "Keyframe"
-    if (isFrame) {
-      if (!this.#admitsFrame(track, frame.role === "Keyframe")) return false
-    } else if (frame.cacheKey !== "" && !this.#admitsHeader(frame, typeId, payload, nowMs)) return false
-    const relayed = this.#timeline.relay(timestamp, isFrame)
-    if (isFrame) {
-      const stepMs = track.stats.countFrame(payload.length, relayed, frame.role === "Keyframe", nowMs)
-      if (stepMs !== 0 && this.#mayEmit(nowMs)) {
-        const { kind, trackId } = track
-        this.#emit({ _tag: "Gap", streamKey: this.key, atMs: nowMs, kind, trackId, stepMs })
-      }
-    } else track.stats.countBytes(payload.length, nowMs)
-    const codecChanged = track.codecVoid
-    track.codecVoid = false
-    this.#push(frame, typeId, relayed, payload, track.key, track.bit, codecChanged, nowMs)
-    return true
-  }
-
-  #acceptData(
-    frame: MediaFrame.MediaFrame,
-    typeId: number,
-    timestamp: number,
-    payload: Uint8Array,
-    nowMs: number
-  ): boolean {
-    if (frame.role === "Command") {
-      // The publisher takes its metadata back: a matter between it and us.
-      this.#metadataClearedAt = this.#pending.length
-      return true
-    }
-    const body = Metadata.body(typeId, payload) ?? payload
-    if (frame.role === "Metadata" && body.length > this.#options.limits.maxMetadataBytes) {
-      this.#metadataLimit++
-      return false
-    }
-    this.#push(frame, Message.DATA_AMF0, this.#timeline.relay(timestamp, false), body, -1, 0, false, nowMs)
-    return true
-  }
-
-  #track(kind: "audio" | "video", trackId: number): Track | undefined {
-    const key = kind === "video" ? trackId : trackId + 256
-    let track = this.#tracks.get(key)
-    if (track === undefined && this.#tracks.size < this.#options.limits.maxTracks) {
-      track = {
-        kind,
-        trackId,
-        key,
-        bit: kind === "video" ? 1 << this.#tracks.size : 0,
-        stats: TrackStats.make(),
-        codec: "",
-        needsHeader: false,
-        hasHeader: false,
-        refused: false,
-        started: false,
-        codecVoid: false
-      }
-      this.#tracks.set(key, track)
-    }
-    return track
-  }
-
-  #changeCodec(track: Track, codec: string, nowMs: number): void {
-    track.codecVoid = track.codec !== ""
-    track.codec = codec
-    track.needsHeader = codecsWithHeader.has(codec)
-    track.hasHeader = false
-    track.refused = false
-    track.started = false
-    if (!this.#mayEmit(nowMs)) return
-    const { kind, trackId } = track
-    this.#emit({ _tag: "CodecChanged", streamKey: this.key, atMs: nowMs, kind, trackId, codec })
-  }
-
-  #admitsFrame(track: Track, keyframe: boolean): boolean {
-    if (track.refused) {
-      this.#headerLimit++
-      return false
-    }
-    if (track.needsHeader && !track.hasHeader) {
-      this.#noHeader++
-      return false
-    }
-    if (track.kind === "video" && !track.started) {
-      if (!keyframe) {
-        this.#noKeyframe++
-        return false
-      }
-      track.started = true
-    }
-    return true
-  }
-
-  /** Whether what must be kept for joiners fits; a message of several tracks passes or fails as a whole. */
-  #admitsHeader(frame: MediaFrame.MediaFrame, typeId: number, payload: Uint8Array, nowMs: number): boolean {
-    const parts = MediaFrame.splitTracks(typeId, payload)
-    const frames = parts.length === 1 ? [frame] : parts.map((part) => this.#classify(typeId, part))
-    let added = 0
-    let replaced = 0
-    for (const part of parts) added += part.length
-    for (const { cacheKey } of frames) replaced += this.#headers.bytesOf(cacheKey)
-    const fits =
-      this.#headers.bytes + this.#pendingHeaderBytes + added - replaced <= this.#options.limits.maxHeaderBytes
-    for (const { codec, kind, role, trackId } of frames) {
-      const track = kind === "data" ? undefined : this.#track(kind, trackId)
-      if (track === undefined || role !== "SequenceHeader") continue
-      if (track.codec !== codec) this.#changeCodec(track, codec, nowMs)
-      track.hasHeader = fits
-      track.refused = !fits
-    }
-    if (fits) this.#pendingHeaderBytes += added
-    else this.#headerLimit++
-    return fits
-  }
-
   #push(
     frame: MediaFrame.MediaFrame,
     typeId: number,
@@ -566,20 +393,6 @@ export class LiveStream implements OutboxOwner {
     this.#bytes += payload.length
     if (this.#pendingBytes > maxPendingBytes || pending.length >= maxPendingMessages) this.flush(nowMs)
     else if (pending.length === 1) this.#onDirty(this)
-  }
-
-  #mayEmit(nowMs: number): boolean {
-    const second = Math.floor(nowMs / 1_000)
-    if (second !== this.#eventSecond) {
-      this.#eventSecond = second
-      this.#eventsInSecond = 0
-    }
-    if (this.#eventsInSecond < this.#options.limits.maxMediaEventsPerSecond) {
-      this.#eventsInSecond++
-      return true
-    }
-    this.#suppressedEvents++
-    return false
   }
 
   /** Brings the caches up to date with one encoded message. */

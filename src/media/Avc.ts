@@ -231,5 +231,5 @@ export const profileName = (profile: number, compatibility: number): string => {
 export const levelName = (level: number, profile: number, compatibility: number): string => {
   const isOlder = profile === 66 || profile === 77 || profile === 88
   if (level === 9 || (level === 11 && isOlder && (compatibility & 0x10) !== 0)) return "1b"
-  return level % 10 === 0 ? String(level / 10) : (level / 10).toFixed(1)
+  return (level / 10).toFixed(1)
 }

@@ -81,7 +81,7 @@ export class BitReader {
   /** A signed Exp-Golomb code (H.264 §9.1.1, se(v)). */
   se(): number {
     const code = this.ue()
-    return code % 2 === 1 ? (code + 1) / 2 : -(code / 2)
+    return code % 2 === 1 ? (code + 1) / 2 : 0 - code / 2
   }
 
   /** A variable-length code of AV1 (AV1 §4.10.3, uvlc()), which counts as Exp-Golomb does but ends at 32 zeros. */

@@ -175,7 +175,4 @@ export const profileName = (profile: number): string => {
 }
 
 /** The name of a level, such as `4.1`. */
-export const levelName = (level: number): string => {
-  const tenths = Math.round(level / 3)
-  return tenths % 10 === 0 ? String(tenths / 10) : (tenths / 10).toFixed(1)
-}
+export const levelName = (level: number): string => (level / 30).toFixed(1)

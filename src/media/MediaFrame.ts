@@ -15,6 +15,7 @@
  *   use in forks here and there, are not: no player of reference knows them, and their layouts are not settled.
  * - Frame type 4, a keyframe that a server made up, counts as a frame like any other.
  * - A ModEx modifier of unknown type is let pass.
+ * - A message of several tracks is dropped as a whole where one of them is empty, cut off or of an unknown codec.
  */
 import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"

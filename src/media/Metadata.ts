@@ -60,7 +60,7 @@ const isString = (bytes: Uint8Array, offset: number, name: Uint8Array): boolean 
 const beginsValue = (marker: number): boolean => marker <= 0x11 && marker !== 0x04 && marker !== 0x09 && marker !== 0x0e
 
 const bodyOffsetFrom = (bytes: Uint8Array, start: number): number => {
-  const offset = bytes[start] === NUMBER && bytes.length >= start + 9 ? start + 9 : start
+  const offset = bytes[start] === NUMBER ? start + 9 : start
   let end = stringEnd(bytes, offset)
   if (end < 0) return -1
   let body = offset

@@ -37,5 +37,4 @@ export const parse = (bytes: Uint8Array): Result.Result<VpxConfiguration, MediaE
 }
 
 /** The name of a level, such as `3.1`; `undefined` for 0, which says nothing. */
-export const levelName = (level: number): string | undefined =>
-  level === 0 ? undefined : level % 10 === 0 ? String(level / 10) : (level / 10).toFixed(1)
+export const levelName = (level: number): string | undefined => (level === 0 ? undefined : (level / 10).toFixed(1))

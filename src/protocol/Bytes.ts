@@ -155,7 +155,9 @@ export const fromUtf8 = (text: string): Uint8Array => encoder.encode(text)
  * it was. `bytes(n)` and `rest()` return views of the input.
  */
 export class BytesReader {
+  /** The view that is read. */
   readonly input: Uint8Array
+  /** Where the next field starts, in bytes from the start of `input`. */
   offset: number
   readonly #view: DataView
 

@@ -171,6 +171,7 @@ export class ClientHandshakeError extends Data.TaggedError("ClientHandshakeError
   readonly stage: ClientHandshakeState
   readonly value?: number
 }> {
+  /** One line for logs. */
   override get message(): string {
     switch (this.reason) {
       case "UnsupportedVersion":

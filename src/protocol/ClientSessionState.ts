@@ -176,6 +176,7 @@ export class ClientSessionError extends Data.TaggedError("ClientSessionError")<{
   readonly detail: string
   readonly code?: string
 }> {
+  /** One line for logs. */
   override get message(): string {
     return this.detail
   }

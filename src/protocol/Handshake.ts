@@ -190,6 +190,7 @@ export class HandshakeError extends Data.TaggedError("HandshakeError")<{
   readonly stage: HandshakeState
   readonly value?: number
 }> {
+  /** One line for logs. */
   override get message(): string {
     switch (this.reason) {
       case "UnsupportedVersion":

@@ -431,5 +431,6 @@ export const defaultHandlers: CommandHandlers = {
 export class ServerCommands extends Context.Service<ServerCommands, CommandHandlers>()(
   "effect-rtmp/protocol/ServerCommands"
 ) {
+  /** The commands of a live server, and no others. */
   static readonly layer: Layer.Layer<ServerCommands> = Layer.succeed(ServerCommands, defaultHandlers)
 }

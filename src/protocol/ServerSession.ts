@@ -51,6 +51,8 @@ import type {
   StreamRequest
 } from "./Session.ts"
 import { SessionError } from "./Session.ts"
+import type { DeadlinePhase } from "./SessionDeadlines.ts"
+import { SessionDeadlines } from "./SessionDeadlines.ts"
 import type { SessionInput, SessionState } from "./SessionState.ts"
 import * as SessionStateModule from "./SessionState.ts"
 import type { Status } from "./Status.ts"
@@ -96,12 +98,7 @@ class SessionImpl implements Session, CommandContext {
   #requestId = 0
   #backlog: ReadonlyArray<Message.Message> = []
   #backlogAt = 0
-  // Deadlines
-  readonly #acceptedMs: number
-  #connectedMs = 0
-  #idleSinceMs = 0
-  #lastReceivedMs: number
-  #pingSentMs = 0
+  readonly #deadlines: SessionDeadlines
   // Acknowledgements
   #bytesReceived = 0
   #acknowledged = 0
@@ -119,8 +116,7 @@ class SessionImpl implements Session, CommandContext {
   constructor(options: SessionOptions, parts: SessionParts, nowMs: number) {
     this.options = options
     this.parts = parts
-    this.#acceptedMs = nowMs
-    this.#lastReceivedMs = nowMs
+    this.#deadlines = new SessionDeadlines(options, nowMs)
     this.#anomalyRefilledMs = nowMs
     this.#now = nowMs
     this.#anomalyBudget = options.maxAnomalies
@@ -156,15 +152,10 @@ class SessionImpl implements Session, CommandContext {
     }
   }
 
-  // ---------------------------------------------------------------------------------------------------------------
-  // Inputs
-  // ---------------------------------------------------------------------------------------------------------------
-
   receive(bytes: Uint8Array, nowMs: number): ReadonlyArray<SessionOutput> {
     if (this.state === "Disconnected" || bytes.length === 0) return noOutputs
     this.#now = nowMs
-    this.#lastReceivedMs = nowMs
-    this.#pingSentMs = 0
+    this.#deadlines.received(nowMs)
     this.#bytesReceived += bytes.length
     if (this.state === "Connecting" || this.state === "Handshaking") this.#shakeHands(bytes, nowMs)
     else this.#read(bytes)
@@ -178,7 +169,7 @@ class SessionImpl implements Session, CommandContext {
     switch (request._tag) {
       case "Connect": {
         this.connect = request.request
-        this.#idleSinceMs = nowMs
+        this.#deadlines.idle(nowMs)
         this.parts.commands.connected(this, request.transaction)
         break
       }
@@ -259,9 +250,8 @@ class SessionImpl implements Session, CommandContext {
     }
     this.send(UserControl.streamEof(streamId))
     stream.state = "Idle"
-    this.#settle()
     // Clients open a connection for each stream that they play, and end when it closes.
-    if (this.state !== "Subscribing") this.close(error)
+    if (!this.#isBusy) this.close(error)
     return this.#take()
   }
 
@@ -280,42 +270,21 @@ class SessionImpl implements Session, CommandContext {
   tick(nowMs: number): ReadonlyArray<SessionOutput> {
     if (this.state === "Disconnected") return noOutputs
     this.#now = nowMs
-    const options = this.options
-    if (this.state === "Connecting" || this.state === "Handshaking") {
-      if (nowMs - this.#acceptedMs >= options.handshakeTimeoutMs) this.#timeout("HandshakeTimeout", this.#acceptedMs)
-    } else if (this.connect === undefined) {
-      if (this.#request === undefined && nowMs - this.#connectedMs >= options.connectTimeoutMs) {
-        this.#timeout("ConnectTimeout", this.#connectedMs)
-      }
-    } else {
-      if (this.state === "Connected" && this.#request === undefined) {
-        if (nowMs - this.#idleSinceMs >= options.idleTimeoutMs) this.#timeout("IdleTimeout", this.#idleSinceMs)
-      }
-      if (nowMs - this.#lastReceivedMs >= options.pingTimeoutMs) this.#timeout("PingTimeout", this.#lastReceivedMs)
-      else if (nowMs - this.#lastReceivedMs >= options.pingIntervalMs && this.#pingSentMs === 0) {
-        this.#pingSentMs = nowMs
-        this.send(UserControl.pingRequest(nowMs >>> 0))
-      }
-    }
+    const due = this.#deadlines.due(this.#phase, nowMs)
+    if (due === "Ping") this.send(UserControl.pingRequest(nowMs >>> 0))
+    else if (due !== undefined) this.close(due)
     return this.#take()
   }
 
   nextDeadlineMs(): number {
-    const options = this.options
-    switch (this.state) {
-      case "Disconnected":
-        return Number.POSITIVE_INFINITY
-      case "Connecting":
-      case "Handshaking":
-        return this.#acceptedMs + options.handshakeTimeoutMs
-    }
-    if (this.connect === undefined) {
-      return this.#request === undefined ? this.#connectedMs + options.connectTimeoutMs : Number.POSITIVE_INFINITY
-    }
-    const alive = this.#lastReceivedMs + (this.#pingSentMs === 0 ? options.pingIntervalMs : options.pingTimeoutMs)
-    return this.state === "Connected" && this.#request === undefined
-      ? Math.min(alive, this.#idleSinceMs + options.idleTimeoutMs)
-      : alive
+    return this.state === "Disconnected" ? Number.POSITIVE_INFINITY : this.#deadlines.nextMs(this.#phase)
+  }
+
+  get #phase(): DeadlinePhase {
+    if (this.state === "Connecting" || this.state === "Handshaking") return "Handshake"
+    if (this.#request !== undefined) return "Deciding"
+    if (this.connect === undefined) return "WaitingConnect"
+    return this.state === "Connected" ? "Idle" : "Busy"
   }
 
   disconnect(): void {
@@ -324,10 +293,6 @@ class SessionImpl implements Session, CommandContext {
     this.#backlog = []
     this.#request = undefined
   }
-
-  // ---------------------------------------------------------------------------------------------------------------
-  // What command handlers use (CommandContext)
-  // ---------------------------------------------------------------------------------------------------------------
 
   send(message: Message.Message): void {
     if (this.state !== "Disconnected") this.#unsent.push(this.parts.writer.write(message))
@@ -399,10 +364,6 @@ class SessionImpl implements Session, CommandContext {
     this.#settle()
   }
 
-  // ---------------------------------------------------------------------------------------------------------------
-  // Internals
-  // ---------------------------------------------------------------------------------------------------------------
-
   #shakeHands(bytes: Uint8Array, nowMs: number): void {
     this.#move("bytes")
     const result = this.parts.handshake.push(bytes, nowMs)
@@ -414,7 +375,7 @@ class SessionImpl implements Session, CommandContext {
     if (send.length > 0) this.#unsent.push(send)
     if (complete === undefined) return
     this.#move("handshakeDone")
-    this.#connectedMs = nowMs
+    this.#deadlines.handshaken(nowMs)
     this.parts.reader.setMaxMessageBytes(this.options.maxCommandBytes)
     this.output({ _tag: "HandshakeCompleted", kind: complete.kind, echoMatches: complete.echoMatches })
     if (complete.rest.length > 0) this.#read(complete.rest)
@@ -574,17 +535,6 @@ class SessionImpl implements Session, CommandContext {
     this.send(ProtocolControl.acknowledgement(this.#bytesReceived % 0x1_0000_0000))
   }
 
-  #timeout(reason: "HandshakeTimeout" | "ConnectTimeout" | "IdleTimeout" | "PingTimeout", sinceMs: number): void {
-    const seconds = ((this.#now - sinceMs) / 1000).toFixed(1)
-    const what = {
-      HandshakeTimeout: `handshake not complete after ${seconds} s`,
-      ConnectTimeout: `no connect within ${seconds} s of the handshake`,
-      IdleTimeout: `neither published nor played for ${seconds} s`,
-      PingTimeout: `nothing received for ${seconds} s`
-    }
-    this.close(new SessionError({ reason, detail: what[reason] }))
-  }
-
   #takeRequest(requestId: number, nowMs: number): Request | undefined {
     const request = this.#request
     if (request === undefined || request.id !== requestId) return undefined
@@ -593,11 +543,15 @@ class SessionImpl implements Session, CommandContext {
     return request
   }
 
+  get #isBusy(): boolean {
+    for (const stream of this.streams.values()) if (stream.state !== "Idle") return true
+    return false
+  }
+
   #settle(): void {
-    if (this.state !== "Publishing" && this.state !== "Subscribing") return
-    for (const stream of this.streams.values()) if (stream.state !== "Idle") return
+    if (this.#isBusy || (this.state !== "Publishing" && this.state !== "Subscribing")) return
     this.#move("idle")
-    this.#idleSinceMs = this.#now
+    this.#deadlines.idle(this.#now)
   }
 
   #move(input: SessionInput): boolean {
@@ -639,6 +593,7 @@ export class ServerSession extends Context.Service<
     readonly make: (options: SessionOptions, nowMs: number) => Session
   }
 >()("effect-rtmp/protocol/ServerSession") {
+  /** Sessions over the services for handshake, chunks, AMF and commands. */
   static readonly layer: Layer.Layer<
     ServerSession,
     never,

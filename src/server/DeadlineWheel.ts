@@ -36,9 +36,10 @@ const fineMs = 100
 // Deadlines nearer than this are worth a wake-up of their own.
 const nearMs = 2_500
 
+// Never now or earlier: a deadline that stays due is called again, but not before everybody else had a turn.
 const roundUp = (deadlineMs: number, nowMs: number): number => {
   const grain = deadlineMs - nowMs <= nearMs ? fineMs : coarseMs
-  return Math.ceil(deadlineMs / grain) * grain
+  return Math.max(Math.ceil(deadlineMs / grain), Math.floor(nowMs / grain) + 1) * grain
 }
 
 /** Monotonic milliseconds of a clock, with an arbitrary origin. */

@@ -49,8 +49,11 @@ const maxUnreadReplyBytes = 256 * 1024
 
 /** A connection as the server sees it. */
 export class RtmpConnection implements Deadline {
+  /** The identifier that log lines and events carry. */
   readonly id: string
+  /** The bytes underneath. */
   readonly transport: Connection
+  /** The protocol state. */
   readonly session: Session
   readonly #environment: ConnectionEnvironment
   readonly #openedMs: number
@@ -58,9 +61,7 @@ export class RtmpConnection implements Deadline {
   readonly #viewers = new Map<number, Viewer>()
   #bytesSent = 0
   #unreadReplyBytes = 0
-  #closing:
-    | { readonly error: CloseError | TransportError; readonly stage: string; readonly untilMs: number }
-    | undefined
+  #closing: { readonly error: CloseError; readonly untilMs: number } | undefined
   #lingered = 0
 
   constructor(id: string, transport: Connection, session: Session, environment: ConnectionEnvironment) {
@@ -71,11 +72,7 @@ export class RtmpConnection implements Deadline {
     this.#openedMs = environment.wheel.nowMs()
   }
 
-  // -----------------------------------------------------------------------------------------------------------------
-  // The fiber
-  // -----------------------------------------------------------------------------------------------------------------
-
-  /** Serves the connection to its end. Never fails; a defect ends this connection alone. */
+  /** Serves the connection to its end. It never fails: a defect ends this connection alone. */
   get run(): Effect.Effect<void> {
     return Effect.onExit(this.#serve, (exit) => Effect.sync(() => this.#finish(exit))).pipe(
       Effect.catchCause(() => Effect.void)
@@ -174,10 +171,6 @@ export class RtmpConnection implements Deadline {
     }
   }
 
-  // -----------------------------------------------------------------------------------------------------------------
-  // Decisions
-  // -----------------------------------------------------------------------------------------------------------------
-
   /** Asks whether a request is allowed, and answers it. */
   #decide(request: Request): Effect.Effect<void> {
     const { action, application, query, stream } = describe(request)
@@ -244,10 +237,6 @@ export class RtmpConnection implements Deadline {
     this.#apply(this.session.accept(requestId, this.#environment.wheel.nowMs()))
   }
 
-  // -----------------------------------------------------------------------------------------------------------------
-  // Publishing
-  // -----------------------------------------------------------------------------------------------------------------
-
   #startPublication(requestId: number, request: StreamRequest, grant: AccessGrant): void {
     const key = RtmpUrl.streamKey(request.application, request.stream)
     const claim = this.#environment.registry.claim(key, {
@@ -294,10 +283,6 @@ export class RtmpConnection implements Deadline {
       )
     )
   }
-
-  // -----------------------------------------------------------------------------------------------------------------
-  // Playing
-  // -----------------------------------------------------------------------------------------------------------------
 
   #startViewer(requestId: number, request: StreamRequest): void {
     const { registry, waitForPublisher, wheel } = this.#environment
@@ -385,10 +370,6 @@ export class RtmpConnection implements Deadline {
     else viewer.receiveVideo(output.value)
   }
 
-  // -----------------------------------------------------------------------------------------------------------------
-  // The end
-  // -----------------------------------------------------------------------------------------------------------------
-
   /**
    * Ends the connection in order, as when the server stops: viewers are told the end, publishers get an error status.
    */
@@ -427,7 +408,10 @@ export class RtmpConnection implements Deadline {
   /** Does what is due. */
   tick(nowMs: number): void {
     if (this.#closing === undefined) this.#apply(this.session.tick(nowMs))
-    else this.transport.destroy()
+    else {
+      this.#closing = { error: this.#closing.error, untilMs: Number.POSITIVE_INFINITY }
+      this.transport.destroy()
+    }
   }
 
   #close(error: CloseError): void {

@@ -178,14 +178,39 @@ export const command: Arbitrary.Arbitrary<LiveCommand> = Arbitrary.flatMap(integ
   return Arbitrary.map(integer(0, 2_000), (ms): LiveCommand => ({ _tag: "Wait", ms }))
 })
 
+const opening: ReadonlyArray<LiveCommand> = [
+  { _tag: "Publish", kind: "VideoHeader", number: 0, stepMs: 0, bytes: 0 },
+  { _tag: "Publish", kind: "AudioHeader", number: 0, stepMs: 0, bytes: 0 },
+  { _tag: "Publish", kind: "Keyframe", number: 0, stepMs: 0, bytes: 0 },
+  { _tag: "Flush" }
+]
+
 /** A life of a stream: up to `maxLength` commands after both headers and a keyframe. */
 export const commands = (maxLength = 120): Arbitrary.Arbitrary<ReadonlyArray<LiveCommand>> =>
-  Arbitrary.map(Arbitrary.array(command, { minLength: 10, maxLength }), (rest) => [
-    { _tag: "Publish", kind: "VideoHeader", number: 0, stepMs: 0, bytes: 0 },
-    { _tag: "Publish", kind: "AudioHeader", number: 0, stepMs: 0, bytes: 0 },
-    { _tag: "Publish", kind: "Keyframe", number: 0, stepMs: 0, bytes: 0 },
-    ...rest
+  Arbitrary.map(Arbitrary.array(command, { minLength: 10, maxLength }), (rest) => [...opening, ...rest])
+
+/**
+ * A life of a stream with three viewers from its start, whose sockets are full after the first write and drain now and
+ * then: what a queue does when it is rarely empty.
+ */
+export const slowCommands = (maxLength = 300): Arbitrary.Arbitrary<ReadonlyArray<LiveCommand>> => {
+  const join: LiveCommand = { _tag: "Join", capacity: 1, messageStreamId: 1 }
+  const batch = Arbitrary.map(
+    Arbitrary.all([Arbitrary.array(publish, { minLength: 1, maxLength: 8 }), command, integer(0, 5)]),
+    ([published, any, which]): ReadonlyArray<LiveCommand> => [
+      ...published,
+      { _tag: "Flush" },
+      which === 0 ? any : which < 3 ? { _tag: "Drain", viewer: which, capacity: 1 } : { _tag: "Wait", ms: which }
+    ]
+  )
+  return Arbitrary.map(Arbitrary.array(batch, { minLength: 5, maxLength: Math.ceil(maxLength / 6) }), (batches) => [
+    ...opening,
+    join,
+    join,
+    { ...join, messageStreamId: 5 },
+    ...batches.flat()
   ])
+}
 
 /** Something that publishers and viewers do with the names of a registry; `who` and `name` count modulo what there is. */
 export type RegistryCommand =

@@ -199,7 +199,13 @@ export const audioTag: Arbitrary.Arbitrary<AudioTag.AudioTag> = oneOf<AudioTag.A
 
 /** `onMetaData` as encoders send it: an object or an ECMA array, wrapped in `@setDataFrame` or not. */
 export const metadata: Arbitrary.Arbitrary<Uint8Array> = Arbitrary.map(
-  Arbitrary.all([integer(1, 4096), integer(1, 4096), literal<number | string>(7, 12, FourCc.AV01, "avc1"), boolean, boolean]),
+  Arbitrary.all([
+    integer(1, 4096),
+    integer(1, 4096),
+    literal<number | string>(7, 12, FourCc.AV01, "avc1"),
+    boolean,
+    boolean
+  ]),
   ([width, height, videocodecid, isArray, isWrapped]) => {
     const fields = { width, height, framerate: 30, videocodecid, audiocodecid: 10, encoder: "Arbitrary/1" }
     const values = isArray ? AmfValue.ecmaArray(fields) : AmfValue.object(fields)

@@ -50,7 +50,7 @@ describe("the house", () => {
 
   it("is drawn in the README with the rooms that have something in them, in their order", () => {
     const readme = files.find((file) => file.path === "README.md")?.text ?? ""
-    const drawn = [...readme.matchAll(/^\| `(\w+)\/` \|/gm)].map((match) => match[1])
+    const drawn = [...readme.matchAll(/^\| `(\w+)\/` +\|/gm)].map((match) => match[1])
     const furnished = Rules.rooms.filter((room) => sources.some((source) => source.path.startsWith(`src/${room}/`)))
     assert.deepStrictEqual(drawn, furnished)
   })

@@ -272,6 +272,16 @@ describe("views and memory", () => {
     assert.strictEqual(reader.bufferedBytes, 0)
   })
 
+  it("makes room for a whole message at once when the connection has sent that much", () => {
+    const reader = setup(0xffffff)
+    Result.getOrThrow(reader.push(type0(4, 0, 8, new Uint8Array(10_000 - 16 - 12 - 13))))
+    Result.getOrThrow(reader.push(join(type0(4, 0, 9, 10_000), hex("00"))))
+    assert.deepStrictEqual([reader.bytesRead, reader.bufferedBytes], [10_000, 10_000])
+    Result.getOrThrow(reader.push(new Uint8Array(9_999)))
+    Result.getOrThrow(reader.push(join(type0(4, 0, 9, 30_000), hex("00"))))
+    assert.strictEqual(reader.bufferedBytes, 1024)
+  })
+
   it("gives up the memory of a message that is aborted or cut short", () => {
     const reader = setup(100)
     Result.getOrThrow(reader.push(type0(4, 0, 9, counting(100), { length: 5000 })))
@@ -568,6 +578,12 @@ describe("hostile and unusual input", () => {
     {
       name: "52: one byte is left of the message, and only the next header tells",
       bytes: join(type0(6, t, 9, counting(128), { length: 129 }), type3(6, hex("01"))),
+      messages: [message(6, t, 9, join(counting(128), hex("01")))]
+    },
+    {
+      name: "52: one byte is left of the message, and a faulty header tells",
+      bytes: join(type0(6, t, 9, counting(128), { length: 129 }), type3(6, hex("01")), type3(33, a)),
+      error: { reason: "UninitialisedChunkStream", offset: 146, value: 33 },
       messages: [message(6, t, 9, join(counting(128), hex("01")))]
     },
     {

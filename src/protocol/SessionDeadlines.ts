@@ -1,0 +1,103 @@
+/**
+ * The deadlines of a server session: handshake, connect, publish or play, and signs of life.
+ *
+ * Time comes in with every call, in milliseconds of any monotonic clock. Nothing here extends the deadline of a
+ * handshake: a client that sends one byte a second is as slow as one that sends none.
+ */
+import type { SessionOptions } from "./Session.ts"
+import { SessionError } from "./Session.ts"
+
+/**
+ * Where a session stands, for its deadlines.
+ *
+ * `Handshake`: the handshake is not complete. `WaitingConnect`: no connect command came. `Idle`: connected, and neither
+ * publishing nor playing. `Busy`: publishing or playing. `Deciding`: the server itself makes the client wait.
+ */
+export type DeadlinePhase = "Handshake" | "WaitingConnect" | "Idle" | "Busy" | "Deciding"
+
+/** What is due: nothing, a ping to a silent client, or the end of the connection. */
+export type Due = undefined | "Ping" | SessionError
+
+/** The deadlines of one session, accepted at `nowMs`. */
+export class SessionDeadlines {
+  readonly #options: SessionOptions
+  readonly #acceptedMs: number
+  #connectedMs: number
+  #idleSinceMs: number
+  #lastReceivedMs: number
+  #pinged = false
+
+  constructor(options: SessionOptions, nowMs: number) {
+    this.#options = options
+    this.#acceptedMs = nowMs
+    this.#connectedMs = nowMs
+    this.#idleSinceMs = nowMs
+    this.#lastReceivedMs = nowMs
+  }
+
+  /** Bytes came: any are a sign of life, since OBS never answers a ping while it publishes. */
+  received(nowMs: number): void {
+    this.#lastReceivedMs = nowMs
+    this.#pinged = false
+  }
+
+  /** The handshake is complete: the wait for connect begins. */
+  handshaken(nowMs: number): void {
+    this.#connectedMs = nowMs
+  }
+
+  /** The session neither publishes nor plays from now on. */
+  idle(nowMs: number): void {
+    this.#idleSinceMs = nowMs
+  }
+
+  /** Tells what is due at `nowMs`. A `Ping` is told once for each silence. */
+  due(phase: DeadlinePhase, nowMs: number): Due {
+    const options = this.#options
+    switch (phase) {
+      case "Deciding":
+        return undefined
+      case "Handshake":
+        return nowMs - this.#acceptedMs >= options.handshakeTimeoutMs
+          ? timeout("HandshakeTimeout", "handshake not complete after", nowMs - this.#acceptedMs)
+          : undefined
+      case "WaitingConnect":
+        return nowMs - this.#connectedMs >= options.connectTimeoutMs
+          ? timeout("ConnectTimeout", "no connect command within", nowMs - this.#connectedMs)
+          : undefined
+      case "Idle":
+        if (nowMs - this.#idleSinceMs >= options.idleTimeoutMs) {
+          return timeout("IdleTimeout", "neither published nor played for", nowMs - this.#idleSinceMs)
+        }
+    }
+    const silentMs = nowMs - this.#lastReceivedMs
+    if (silentMs >= options.pingTimeoutMs) return timeout("PingTimeout", "nothing received for", silentMs)
+    if (this.#pinged || silentMs < options.pingIntervalMs) return undefined
+    this.#pinged = true
+    return "Ping"
+  }
+
+  /** When something may be due next; infinity for never. */
+  nextMs(phase: DeadlinePhase): number {
+    const options = this.#options
+    switch (phase) {
+      case "Deciding":
+        return Number.POSITIVE_INFINITY
+      case "Handshake":
+        return this.#acceptedMs + options.handshakeTimeoutMs
+      case "WaitingConnect":
+        return this.#connectedMs + options.connectTimeoutMs
+      case "Idle":
+      case "Busy": {
+        const alive = this.#lastReceivedMs + (this.#pinged ? options.pingTimeoutMs : options.pingIntervalMs)
+        return phase === "Idle" ? Math.min(alive, this.#idleSinceMs + options.idleTimeoutMs) : alive
+      }
+    }
+  }
+}
+
+const timeout = (
+  reason: "HandshakeTimeout" | "ConnectTimeout" | "IdleTimeout" | "PingTimeout",
+  what: string,
+  elapsedMs: number
+): SessionError => new SessionError({ reason, detail: `${what} ${(elapsedMs / 1000).toFixed(1)} s` })
