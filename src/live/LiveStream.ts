@@ -25,12 +25,12 @@
  */
 
 import * as MediaFrame from "../media/MediaFrame.ts"
-import * as Metadata from "../media/Metadata.ts"
 import * as Aggregate from "../protocol/Aggregate.ts"
 import * as Message from "../protocol/Message.ts"
 import * as Batch from "./Batch.ts"
 import * as GopCache from "./GopCache.ts"
 import * as HeaderCache from "./HeaderCache.ts"
+import { type AcceptedMessage, Intake, type PublishDrops, trackKeyOf } from "./Intake.ts"
 import { defaultLiveOptions, type LiveOptions } from "./LiveOptions.ts"
 import {
   BlockedViewers,
@@ -43,8 +43,7 @@ import {
 } from "./Outbox.ts"
 import { Snapshot } from "./Snapshot.ts"
 import * as StreamEvents from "./StreamEvents.ts"
-import * as Timeline from "./Timeline.ts"
-import type * as TrackStats from "./TrackStats.ts"
+import type { TrackStatistics } from "./TrackStats.ts"
 
 /** A snapshot of a stream. */
 export interface LiveStreamStatistics {
@@ -77,7 +76,7 @@ export interface LiveStreamStatistics {
   /** How full the join cache is. */
   readonly gop: GopCache.GopStatistics
   /** One entry per track of the current publisher. */
-  readonly tracks: ReadonlyArray<TrackStats.TrackStatistics>
+  readonly tracks: ReadonlyArray<TrackStatistics>
 }
 
 /** What a stream is made with. Everything has a default, so that a stream can be used without a registry. */
@@ -111,11 +110,11 @@ export class LiveStream implements OutboxOwner {
   readonly #onDirty: (stream: LiveStream) => void
   readonly #onReleased: (stream: LiveStream, nowMs: number) => void
   readonly #classify: typeof MediaFrame.classify
+  readonly #intake: Intake
   readonly #blocked: BlockedViewers
 
-  #pending: Array<Pending> = []
+  #pending: Array<AcceptedMessage> = []
   #pendingBytes = 0
-  #pendingHeaderBytes = 0
   /** Metadata in front of this place in `#pending` was taken back by the publisher; -1 where none was. */
   #metadataClearedAt = -1
 
@@ -129,10 +128,8 @@ export class LiveStream implements OutboxOwner {
 
   readonly #gop: GopCache.GopCache
   readonly #headers = HeaderCache.make()
-  readonly #timeline = Timeline.make()
   #snapshot: Snapshot | undefined
 
-  #tracks = new Map<number, Track>()
   /** Video tracks whose first keyframe was flushed, and the one whose keyframes begin a group of pictures. */
   #videoTracks = 0
   #leadTrack = 0
@@ -142,23 +139,10 @@ export class LiveStream implements OutboxOwner {
   #messages = 0
   #bytes = 0
   #flushes = 0
-  #undecodable = 0
   #truncatedAggregates = 0
-  #trackLimit = 0
-  #headerLimit = 0
-  #metadataLimit = 0
-  #noHeader = 0
-  #noKeyframe = 0
-  #eventSecond = -1
-  #eventsInSecond = 0
-  #suppressedEvents = 0
 
   constructor(key: string, config: LiveStreamConfig = {}) {
     const options = config.options ?? defaultLiveOptions
-    const { maxTracks } = options.limits
-    if (!(Number.isInteger(maxTracks) && maxTracks >= 1 && maxTracks <= 32)) {
-      throw new RangeError(`maxTracks must be 1 to 32, not ${maxTracks}`)
-    }
     this.key = key
     this.id = config.id ?? 0
     this.#options = options
@@ -167,6 +151,7 @@ export class LiveStream implements OutboxOwner {
     this.#onReleased = config.onReleased ?? ignore
     this.#classify = config.classify ?? MediaFrame.classify
     this.#blocked = config.blocked ?? new BlockedViewers()
+    this.#intake = new Intake(key, options.limits, this.#headers, this.#classify, this.#emit)
     this.#gop = GopCache.make(options.gop)
   }
 
@@ -220,7 +205,7 @@ export class LiveStream implements OutboxOwner {
       const clearedAt = this.#metadataClearedAt
       this.#pending = []
       this.#pendingBytes = 0
-      this.#pendingHeaderBytes = 0
+      this.#intake.flushed()
       this.#metadataClearedAt = -1
       if (clearedAt >= 0) {
         this.#headers.clearMetadata()
@@ -269,8 +254,7 @@ export class LiveStream implements OutboxOwner {
   beginSession(nowMs: number): void {
     this.flush(nowMs)
     this.#sessions++
-    this.#tracks = new Map()
-    this.#timeline.beginSession()
+    this.#intake.beginSession()
     this.#forget()
   }
 
@@ -334,8 +318,6 @@ export class LiveStream implements OutboxOwner {
 
   /** What the stream does, with rates over the seconds before `nowMs`. */
   statistics(nowMs: number): LiveStreamStatistics {
-    const tracks: Array<TrackStats.TrackStatistics> = []
-    for (const track of this.#tracks.values()) tracks.push(track.stats.snapshot(nowMs, track))
     return {
       key: this.key,
       id: this.id,
@@ -347,56 +329,37 @@ export class LiveStream implements OutboxOwner {
       bytes: this.#bytes,
       flushes: this.#flushes,
       drops: {
-        undecodable: this.#undecodable,
         truncatedAggregates: this.#truncatedAggregates,
-        trackLimit: this.#trackLimit,
-        headerLimit: this.#headerLimit,
-        metadataLimit: this.#metadataLimit,
-        noHeader: this.#noHeader,
-        noKeyframe: this.#noKeyframe
+        ...this.#intake.drops()
       },
-      suppressedEvents: this.#suppressedEvents,
+      suppressedEvents: this.#intake.suppressedEvents,
       metadataBytes: this.#headers.metadataBytes,
       headerBytes: this.#headers.bytes,
       gop: this.#gop.statistics(),
-      tracks
+      tracks: this.#intake.tracks(nowMs)
     }
   }
 
-  #push(
-    frame: MediaFrame.MediaFrame,
-    typeId: number,
-    timestamp: number,
-    payload: Uint8Array,
-    trackKey: number,
-    trackBit: number,
-    codecChanged: boolean,
-    nowMs: number
-  ): void {
+  #accept(typeId: number, timestamp: number, payload: Uint8Array, nowMs: number): boolean {
+    const message = this.#intake.accept(typeId, timestamp, payload, nowMs)
+    if (message === undefined) return false
     const { maxPendingBytes, maxPendingMessages } = this.#options.limits
     const pending = this.#pending
-    pending.push({
-      kind: frame.kind,
-      role: frame.role,
-      cacheKey: frame.cacheKey,
-      typeId,
-      timestamp,
-      trackKey,
-      trackBit,
-      codecChanged,
-      clockMs: this.#timeline.clockMs,
-      receivedAtMs: nowMs,
-      payload
-    })
+    if (message === "MetadataTakenBack") {
+      this.#metadataClearedAt = pending.length
+      return true
+    }
+    pending.push(message)
     this.#pendingBytes += payload.length
     this.#messages++
     this.#bytes += payload.length
     if (this.#pendingBytes > maxPendingBytes || pending.length >= maxPendingMessages) this.flush(nowMs)
     else if (pending.length === 1) this.#onDirty(this)
+    return true
   }
 
   /** Brings the caches up to date with one encoded message. */
-  #remember(message: Pending, record: Batch.MediaRecord, takenBack: boolean, nowMs: number): void {
+  #remember(message: AcceptedMessage, record: Batch.MediaRecord, takenBack: boolean, nowMs: number): void {
     if (message.codecChanged) {
       this.#headers.clearTrack(message.trackKey)
       this.#gop.clear()
@@ -419,19 +382,19 @@ export class LiveStream implements OutboxOwner {
     this.#gop.add(record, startsGroup)
   }
 
-  #rememberMetadata(message: Pending, nowMs: number): void {
+  #rememberMetadata(message: AcceptedMessage, nowMs: number): void {
     if (!this.#headers.setMetadata(message.typeId, message.payload)) return
     this.#snapshot = undefined
-    if (!this.#mayEmit(nowMs)) return
+    if (!this.#intake.mayEmit(nowMs)) return
     this.#emit({ _tag: "MetadataChanged", streamKey: this.key, atMs: nowMs, bytes: message.payload.length })
   }
 
-  #rememberHeader(message: Pending): void {
+  #rememberHeader(message: AcceptedMessage): void {
     for (const part of MediaFrame.splitTracks(message.typeId, message.payload)) {
       const { cacheKey, kind, role, trackId } = this.#classify(message.typeId, part)
       // Of several tracks, those beyond the limit are relayed with the others, but not kept.
-      if (kind === "data" || cacheKey === "" || this.#track(kind, trackId) === undefined) continue
-      const trackKey = kind === "video" ? trackId : trackId + 256
+      if (kind === "data" || cacheKey === "" || !this.#intake.hasTrack(kind, trackId)) continue
+      const trackKey = trackKeyOf(kind, trackId)
       const change = this.#headers.set(cacheKey, kind, trackKey, message.typeId, part)
       if (change === "Same") continue
       this.#snapshot = undefined
@@ -449,7 +412,7 @@ export class LiveStream implements OutboxOwner {
   }
 
   #joinTimestamp(): number {
-    return this.#gop.at(0)?.timestamp ?? this.#timeline.newest ?? 0
+    return this.#gop.at(0)?.timestamp ?? this.#intake.timeline.newest ?? 0
   }
 
   #currentSnapshot(): Snapshot {

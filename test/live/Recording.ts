@@ -1,0 +1,93 @@
+/** A viewer's end for tests: a socket that is full after a number of writes, and everything that reached it. */
+import * as Result from "effect/Result"
+import type { DropReport, EndReason, OverflowReason, ViewerSink } from "../../src/live/Outbox.ts"
+import * as ChunkReader from "../../src/protocol/ChunkReader.ts"
+import type { Message } from "../../src/protocol/Message.ts"
+import * as LiveArbitrary from "../../src/testing/LiveArbitrary.ts"
+
+export interface Received extends LiveArbitrary.MediaContent {
+  readonly timestamp: number
+  readonly streamId: number
+  readonly payload: Uint8Array
+}
+
+export class Recording implements ViewerSink {
+  readonly writes: Array<Uint8Array> = []
+  readonly calls: Array<string> = []
+  readonly drops: Array<DropReport> = []
+  /** Writes that the socket still takes; infinity for one that is never full. */
+  capacity: number
+  full = false
+  wasFull = false
+  writtenWhileFull = 0
+  ended: EndReason | OverflowReason | undefined
+
+  constructor(capacity = Number.POSITIVE_INFINITY) {
+    this.capacity = capacity
+  }
+
+  readonly write = (bytes: Uint8Array): boolean => {
+    if (this.full) this.writtenWhileFull++
+    this.writes.push(bytes)
+    this.capacity--
+    if (this.capacity <= 0) this.full = this.wasFull = true
+    return !this.full
+  }
+  readonly onStart = () => {
+    this.calls.push("start")
+  }
+  readonly onDry = () => {
+    this.calls.push("dry")
+  }
+  readonly onResume = () => {
+    this.calls.push("resume")
+  }
+  readonly onEnd = (reason: EndReason) => {
+    this.calls.push(`end ${reason}`)
+    this.ended = reason
+  }
+  readonly onOverflow = (reason: OverflowReason) => {
+    this.calls.push(`overflow ${reason}`)
+    this.ended = reason
+  }
+  readonly onDrops = (report: DropReport) => {
+    this.drops.push(report)
+  }
+
+  /** Makes room for more writes; the caller tells the viewer. */
+  makeRoom(capacity: number): void {
+    this.capacity = capacity
+    this.full = false
+  }
+
+  /** Every message that arrived, read by the chunk reader. */
+  messages(chunkSize: number): ReadonlyArray<Message> {
+    const reader = ChunkReader.make({ minChunkSize: 0 })
+    const announce = new Uint8Array([2, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0, 0, 0, chunkSize >> 8, chunkSize & 0xff])
+    Result.getOrThrow(reader.push(announce))
+    return this.writes.flatMap((bytes) => Result.getOrThrow(reader.push(bytes)))
+  }
+
+  /** The same, taken apart. */
+  received(chunkSize: number): ReadonlyArray<Received> {
+    return this.messages(chunkSize).map(({ payload, streamId, timestamp, typeId }) => {
+      const content = LiveArbitrary.read(typeId, payload)
+      if (content === undefined) throw new Error(`unexpected message of type ${typeId}`)
+      return { ...content, timestamp, streamId, payload }
+    })
+  }
+}
+
+const letterOf: { readonly [K in LiveArbitrary.MediaContent["kind"]]: string } = {
+  VideoHeader: "V",
+  AudioHeader: "A",
+  Keyframe: "K",
+  InterFrame: "i",
+  AudioFrame: "a",
+  VideoEnd: "E",
+  Metadata: "M"
+}
+
+/** Compact text of what arrived: `V0` is a video header, `K1` a keyframe, `i2` an inter frame, `A0` an audio header, … */
+export const letters = (received: ReadonlyArray<LiveArbitrary.MediaContent>): string =>
+  received.map(({ kind, number }) => letterOf[kind] + number).join(" ")
