@@ -93,6 +93,8 @@ export interface Batch {
 export interface EncodableMessage {
   /** Audio, video or data: decides the chunk stream. */
   readonly kind: MediaKind
+  /** What the payload is to the stream. */
+  readonly role: MediaRole
   /** The RTMP message type id. */
   readonly typeId: number
   /** Unsigned 32-bit milliseconds. */
@@ -109,6 +111,16 @@ export const chunkStreamOf = (kind: MediaKind): number =>
 export const isFrame = (record: MediaRecord | PendingMessage): boolean =>
   record.kind !== "data" && (record.role === "Frame" || record.role === "Keyframe")
 
+/**
+ * The timestamp that goes on the wire.
+ *
+ * **Gotchas**
+ *
+ * Metadata goes out with 0: FFmpeg takes `onMetaData` with any other time for a frame of a text stream.
+ */
+const wireTimestamp = (message: EncodableMessage): number =>
+  message.role === "Metadata" && message.kind === "data" ? 0 : message.timestamp
+
 /** Encodes messages into one buffer of exactly their size. The only copy of a payload on its way to all viewers. */
 export const encode = (pending: ReadonlyArray<PendingMessage>, chunkSize: number): Batch => {
   let total = 0
@@ -116,7 +128,7 @@ export const encode = (pending: ReadonlyArray<PendingMessage>, chunkSize: number
     const message = pending[i]!
     total += ChunkWriter.encodedLength(
       message.payload.length,
-      message.timestamp,
+      wireTimestamp(message),
       chunkStreamOf(message.kind),
       chunkSize
     )
@@ -134,7 +146,7 @@ export const encode = (pending: ReadonlyArray<PendingMessage>, chunkSize: number
       message.typeId,
       SHARED_MESSAGE_STREAM_ID,
       chunkStreamOf(message.kind),
-      message.timestamp,
+      wireTimestamp(message),
       message.payload,
       chunkSize
     )
@@ -213,22 +225,23 @@ export const concatRecords = (
 /** Encodes loose messages into one run, for message stream id 1. */
 export const encodeMessages = (messages: ReadonlyArray<EncodableMessage>, chunkSize: number): Run => {
   let total = 0
-  for (const { kind, payload, timestamp } of messages) {
-    total += ChunkWriter.encodedLength(payload.length, timestamp, chunkStreamOf(kind), chunkSize)
+  for (const message of messages) {
+    const { kind, payload } = message
+    total += ChunkWriter.encodedLength(payload.length, wireTimestamp(message), chunkStreamOf(kind), chunkSize)
   }
   const bytes = new Uint8Array(total)
   const starts: Array<number> = []
   let offset = 0
-  for (const { kind, payload, timestamp, typeId } of messages) {
+  for (const message of messages) {
+    const { kind, payload, typeId } = message
     starts.push(offset)
-    const csid = chunkStreamOf(kind)
     offset = ChunkWriter.encodeInto(
       bytes,
       offset,
       typeId,
       SHARED_MESSAGE_STREAM_ID,
-      csid,
-      timestamp,
+      chunkStreamOf(kind),
+      wireTimestamp(message),
       payload,
       chunkSize
     )

@@ -5,7 +5,7 @@
  */
 
 import * as Bytes from "../protocol/Bytes.ts"
-import type { EncodableMessage, MediaKind } from "./Batch.ts"
+import type { EncodableMessage, MediaKind, MediaRole } from "./Batch.ts"
 
 interface Entry {
   readonly kind: MediaKind
@@ -75,10 +75,11 @@ export class HeaderCache {
   /** Metadata, video headers, audio headers, in the order that players want, all at one timestamp. */
   messages(timestamp: number): ReadonlyArray<EncodableMessage> {
     const out: Array<EncodableMessage> = []
-    const add = ({ kind, payload, typeId }: Entry) => out.push({ kind, typeId, timestamp, payload })
-    if (this.#metadata !== undefined) add(this.#metadata)
-    for (const entry of this.#entries.values()) if (entry.kind === "video") add(entry)
-    for (const entry of this.#entries.values()) if (entry.kind !== "video") add(entry)
+    const add = ({ kind, payload, typeId }: Entry, role: MediaRole) =>
+      out.push({ kind, role, typeId, timestamp, payload })
+    if (this.#metadata !== undefined) add(this.#metadata, "Metadata")
+    for (const entry of this.#entries.values()) if (entry.kind === "video") add(entry, "SequenceHeader")
+    for (const entry of this.#entries.values()) if (entry.kind !== "video") add(entry, "SequenceHeader")
     return out
   }
 }

@@ -86,18 +86,18 @@ export interface LiveOptions {
   readonly mergeWindowMs: number
 }
 
-/** What suits most servers: instant start from one group of pictures, 10 s and 16 MiB of patience with slow viewers. */
+/** What the server has with nothing configured, except that nothing is merged: a flush for each turn of the event loop. */
 export const defaultLiveOptions: LiveOptions = {
-  gop: { enabled: true, minDurationMs: 0, maxDurationMs: 30_000, maxBytes: 32 * 1024 * 1024, maxFrames: 4_096 },
+  gop: { enabled: true, minDurationMs: 2_000, maxDurationMs: 30_000, maxBytes: 32 * 1024 * 1024, maxFrames: 4_096 },
   outbox: {
-    maxDelayMs: 10_000,
+    maxDelayMs: 5_000,
     maxBytes: 16 * 1024 * 1024,
     maxRecords: 16_384,
-    stallTimeoutMs: 20_000,
+    stallTimeoutMs: 30_000,
     mergeBytes: 256 * 1024
   },
-  publisher: { conflict: "reject", silentAfterMs: 20_000, resumeGraceMs: 10_000 },
-  play: { maxWaitingViewers: 1_000, waitTimeoutMs: 30_000 },
+  publisher: { conflict: "reject", silentAfterMs: 5_000, resumeGraceMs: 10_000 },
+  play: { maxWaitingViewers: 1_000, waitTimeoutMs: 60_000 },
   limits: {
     maxTracks: 32,
     maxHeaderBytes: 1024 * 1024,

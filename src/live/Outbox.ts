@@ -64,6 +64,11 @@ export interface ViewerSink {
   readonly onEnd: (reason: EndReason) => void
   /** The viewer was removed because it could not keep up. The last call to this sink. */
   readonly onOverflow: (reason: OverflowReason) => void
+  /**
+   * Asks for a call of `Outbox.drained` in a later turn of the event loop, though the socket is not full: what a joiner
+   * is given can be megabytes, and others want their turn. Without it, all of it is written at once.
+   */
+  readonly later?: () => void
   /** What was dropped since the last report. Called at most once per second. */
   readonly onDrops?: (report: DropReport) => void
 }
@@ -153,6 +158,9 @@ export class BlockedViewers {
 
 const reportIntervalMs = 1_000
 
+/** What a joiner is given in one turn: enough for a picture of most streams, little enough for hundreds of joiners. */
+const pieceBytes = 64 * 1024
+
 /** A viewer. Made by `StreamRegistry.subscribe` or `LiveStream.join`; time comes in with every call. */
 export class Outbox {
   /** Tells viewers of one registry apart. */
@@ -182,7 +190,10 @@ export class Outbox {
   #blocked = false
   #lastProgressMs = 0
   #prologue: ReadonlyArray<Uint8Array> = []
+  #prologueStarts: ReadonlyArray<ReadonlyArray<number>> = []
+  /** The next run of the prologue, and the next message in it. */
   #prologueNext = 0
+  #prologueMessage = 0
   #queuedBytes = 0
   #queuedInter = 0
   /** No waiting inter frame is older than this, on either clock. */
@@ -260,7 +271,7 @@ export class Outbox {
       this.messageStreamId === SHARED_MESSAGE_STREAM_ID
         ? prologue.runs.map((run) => run.bytes)
         : prologue.forMessageStream(this.messageStreamId)
-    this.#prologueNext = 0
+    this.#prologueStarts = prologue.runs.map((run) => run.starts)
     this.#writePrologue(nowMs)
     this.#settle()
   }
@@ -464,12 +475,39 @@ export class Outbox {
     }
   }
 
+  /**
+   * Writes what the joiner is given: a piece of whole messages for each turn of the event loop, so that in a rush of
+   * joiners each has its headers and first frames before the first one has all of its megabytes.
+   */
   #writePrologue(nowMs: number): void {
     while (!this.#blocked && !this.#ended && this.#prologueNext < this.#prologue.length) {
-      this.#write(this.#prologue[this.#prologueNext++]!, nowMs)
+      this.#write(this.#takePiece(), nowMs)
+      if (this.sink.later === undefined || this.#blocked || this.#ended) continue
+      if (this.#prologueNext === this.#prologue.length) break
+      this.block(nowMs)
+      this.#guard(this.sink.later, nowMs)
     }
-    if (this.#prologueNext >= this.#prologue.length) this.#prologue = []
-    if (this.#prologue.length === 0) this.#prologueNext = 0
+    if (this.#prologueNext < this.#prologue.length) return
+    this.#prologue = []
+    this.#prologueStarts = []
+    this.#prologueNext = 0
+  }
+
+  /** The next whole messages of the prologue, `pieceBytes` of them or a single larger one. */
+  #takePiece(): Uint8Array {
+    const bytes = this.#prologue[this.#prologueNext]!
+    const starts = this.#prologueStarts[this.#prologueNext]!
+    const first = this.#prologueMessage
+    const from = starts[first] ?? 0
+    let to = first + 1
+    while (to < starts.length && (starts[to + 1] ?? bytes.length) - from <= pieceBytes) to++
+    if (this.sink.later === undefined || to >= starts.length) {
+      this.#prologueNext++
+      this.#prologueMessage = 0
+      return from === 0 ? bytes : bytes.subarray(from)
+    }
+    this.#prologueMessage = to
+    return bytes.subarray(from, starts[to])
   }
 
   #enqueue(record: MediaRecord): void {

@@ -40,6 +40,12 @@ export const makeConnection = (reader: Socket.Reader, socket: Net.Socket): Conne
   },
   bufferedBytes: () => socket.writableLength,
   onDrain: (callback) => {
+    if (socket.writableLength === 0) {
+      setImmediate(() => {
+        if (!socket.destroyed) callback()
+      })
+      return
+    }
     // Stands behind what is being written, without a callback on every write before it.
     socket.write(nothing, (error) => {
       if (error == null) callback()

@@ -10,7 +10,7 @@
  */
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Latch from "effect/Latch"
+import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 
 /** Something that has to be called at certain times. */
@@ -50,7 +50,8 @@ export const make: Effect.Effect<DeadlineWheel, never, Scope.Scope> = Effect.gen
   const clock = yield* Effect.clockWith(Effect.succeed)
   const buckets = new Map<number, Set<Deadline>>()
   const registered = new Map<Deadline, number>()
-  const latch = Latch.makeUnsafe(false)
+  // An offer resumes its taker in a later turn of the event loop, never on the stack of whoever schedules.
+  const earlier = yield* Effect.acquireRelease(Queue.sliding<void>(1), Queue.shutdown)
   let sleepingUntil = Number.POSITIVE_INFINITY
   const nowMs = (): number => monotonicMs(clock)
 
@@ -77,7 +78,7 @@ export const make: Effect.Effect<DeadlineWheel, never, Scope.Scope> = Effect.gen
     const bucket = buckets.get(at)
     if (bucket === undefined) buckets.set(at, new Set([deadline]))
     else bucket.add(deadline)
-    if (at < sleepingUntil) latch.openUnsafe()
+    if (at < sleepingUntil) Queue.offerUnsafe(earlier, undefined)
   }
 
   const earliest = (): number => {
@@ -101,13 +102,12 @@ export const make: Effect.Effect<DeadlineWheel, never, Scope.Scope> = Effect.gen
 
   const run = Effect.gen(function* () {
     while (true) {
-      latch.closeUnsafe()
       sleepingUntil = earliest()
       const waitMs = sleepingUntil - nowMs()
       if (waitMs > 0) {
         yield* waitMs === Number.POSITIVE_INFINITY
-          ? latch.await
-          : Effect.raceFirst(latch.await, Effect.sleep(Math.ceil(waitMs)))
+          ? Queue.take(earlier)
+          : Effect.timeoutOption(Queue.take(earlier), Math.ceil(waitMs))
       }
       turn()
     }

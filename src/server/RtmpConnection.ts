@@ -289,13 +289,15 @@ export class RtmpConnection implements Deadline {
     const key = RtmpUrl.streamKey(request.application, request.stream)
     const { streamId } = request
     let accepted = false
+    const drained = (): void => this.#viewers.get(streamId)?.drained(wheel.nowMs())
     const sink: ViewerSink = {
       write: (bytes) => {
         this.#bytesSent += bytes.length
         if (this.transport.write(bytes)) return true
-        this.transport.onDrain(() => this.#viewers.get(streamId)?.drained(wheel.nowMs()))
+        this.transport.onDrain(drained)
         return false
       },
+      later: () => this.transport.onDrain(drained),
       onStart: () => {
         if (accepted) this.#apply(this.session.publishNotify(streamId))
         else {

@@ -16,6 +16,8 @@ import * as SocketServer from "effect/socket/SocketServer"
 import type { Connection, Endpoint } from "./Transport.ts"
 import { Transport, TransportError } from "./Transport.ts"
 
+const nothing = new Uint8Array(0)
+
 /**
  * Makes a connection of a socket. The connection lives as long as the current scope; acquiring it opens the socket.
  */
@@ -38,7 +40,7 @@ export const makeConnection = Effect.fnUntraced(function* (
     const bytes: Array<Uint8Array> = []
     let written = 0
     for (const item of items) {
-      if (item === "end") continue
+      if (item === "end" || item.length === 0) continue
       bytes.push(item)
       written += item.length
     }
@@ -73,6 +75,8 @@ export const makeConnection = Effect.fnUntraced(function* (
     bufferedBytes: () => buffered,
     onDrain: (callback) => {
       waiting.push(callback)
+      // Where nothing waits to be written, this makes the writer take a turn.
+      if (buffered === 0) Queue.offerUnsafe(queue, nothing)
     },
     end: () => {
       if (open) Queue.offerUnsafe(queue, "end")

@@ -55,7 +55,10 @@ export interface Connection {
   readonly write: (bytes: Uint8Array) => boolean
   /** Bytes that were written but not yet passed on to the operating system. */
   readonly bufferedBytes: () => number
-  /** Calls back once, when everything written so far has been passed on; never if the connection ends before. */
+  /**
+   * Calls back once, in a later turn of the event loop, when everything written so far has been passed on; never if the
+   * connection ends before.
+   */
   readonly onDrain: (callback: () => void) => void
   /** Sends what was written, then the end of the stream. The peer can still send. */
   readonly end: () => void

@@ -26,7 +26,8 @@ describe("the table", () => {
       .slice(2)
     assert.strictEqual(rows.length, keys.length + 1)
     for (const row of rows) assert.strictEqual(row.replaceAll("\\|", "").split("|").length, 6, row)
-    assert.strictEqual(rows[0], "| `listen.port` | `RTMP_LISTEN_PORT` | `1` | TCP port, 1 \\| 2 |")
+    assert.strictEqual(new Set(rows.map((row) => row.length)).size, 1)
+    assert.match(rows[0]!, /^\| `listen\.port` +\| `RTMP_LISTEN_PORT` +\| `1` +\| TCP port, 1 \\\| 2 +\|$/)
   })
 
   it("says on what a default depends, and that a default is empty", () => {
@@ -34,8 +35,8 @@ describe("the table", () => {
       { ...key, defaultNote: "2 in mode `x`" },
       { ...key, defaultText: "" }
     ])
-    assert.include(table, "| `1`; 2 in mode `x` |")
-    assert.include(table, "| (empty) |")
+    assert.match(table, /\| `1`; 2 in mode `x` +\|/)
+    assert.match(table, /\| \(empty\) +\|/)
   })
 })
 

@@ -36,14 +36,14 @@ describe("Batch", () => {
     pending("InterFrame", 4, 20, 129)
   ]
 
-  it("encodes messages that any chunk reader reads back, each on the chunk stream of its kind", () => {
+  it("encodes messages that any chunk reader reads back, each on the chunk stream of its kind, metadata at time 0", () => {
     const batch = Batch.encode(messages, 128)
     const read = decode(batch.bytes)
     assert.deepStrictEqual(
       read.map(({ chunkStreamId, streamId, timestamp }) => [chunkStreamId, streamId, timestamp]),
       [
         [6, 1, 0xffffffff],
-        [5, 1, 5],
+        [5, 1, 0],
         [4, 1, 0xffffff],
         [6, 1, 20]
       ]

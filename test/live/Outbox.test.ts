@@ -1,8 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Result from "effect/Result"
 import * as Batch from "../../src/live/Batch.ts"
 import { defaultLiveOptions, type LiveOptions, type OutboxOptions } from "../../src/live/LiveOptions.ts"
 import * as LiveStream from "../../src/live/LiveStream.ts"
 import { BlockedViewers, Outbox, type Prologue, Readdressed } from "../../src/live/Outbox.ts"
+import * as Bytes from "../../src/protocol/Bytes.ts"
+import * as ChunkReader from "../../src/protocol/ChunkReader.ts"
 import * as Message from "../../src/protocol/Message.ts"
 import * as LiveArbitrary from "../../src/testing/LiveArbitrary.ts"
 import { letters, Recording } from "./Recording.ts"
@@ -196,12 +199,60 @@ describe("Outbox: a full socket", () => {
     assert.strictEqual(recording.ended, "Stalled")
   })
 
+  it("writes a join in pieces of whole messages, one for each turn, where the sink can be called later", () => {
+    const frame = (number: number, size: number) => ({
+      kind: "video" as const,
+      role: "Keyframe" as const,
+      typeId: Message.VIDEO,
+      timestamp: number,
+      payload: Uint8Array.from({ length: size }, (_, i) => (i === 0 ? 0x17 : i === 1 ? 1 : number))
+    })
+    const runs = [
+      Batch.encodeMessages([frame(1, 40_000), frame(2, 20_000), frame(3, 40_000), frame(4, 100_000)], 128),
+      Batch.encodeMessages([frame(5, 10)], 128)
+    ]
+    const writes: Array<Uint8Array> = []
+    let asked = 0
+    const ignore = () => {}
+    const sink = {
+      write: (bytes: Uint8Array) => {
+        writes.push(bytes)
+        return true
+      },
+      later: () => {
+        asked++
+      },
+      onStart: ignore,
+      onDry: ignore,
+      onResume: ignore,
+      onEnd: ignore,
+      onOverflow: ignore
+    }
+    const outbox = new Outbox(1, sink, 1, defaultLiveOptions.outbox, new BlockedViewers(), {
+      released: ignore,
+      videoTracks: () => 0
+    })
+    outbox.start({ runs, forMessageStream: () => [], waiting: 0 }, 0)
+    for (let turn = 0; turn < 3; turn++) {
+      assert.strictEqual(writes.length, turn + 1)
+      assert.strictEqual(asked, turn + 1)
+      outbox.drained(turn)
+    }
+    assert.strictEqual(outbox.fast, true)
+    assert.strictEqual(asked, 3)
+    const counts = writes.map((bytes) => Result.getOrThrow(ChunkReader.make().push(bytes)).length)
+    assert.deepStrictEqual(counts, [2, 1, 1, 1])
+    const expected = Bytes.concat(runs.map((run) => run.bytes))
+    assert.isTrue(Bytes.equals(Bytes.concat(writes), expected))
+  })
+
   it("writes the rest of a join before anything else once the socket drains", () => {
     const runs = [1, 2, 3].map((number) =>
       Batch.encodeMessages(
         [
           {
             kind: "video",
+            role: "Keyframe",
             typeId: Message.VIDEO,
             timestamp: 0,
             payload: LiveArbitrary.payload({ kind: "Keyframe", number })

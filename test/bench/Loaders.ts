@@ -1,0 +1,101 @@
+/**
+ * Load generators as the bench sees them: started in a scope, spread over several processes where there are cores for
+ * them, asked as one.
+ */
+import * as Os from "node:os"
+import process from "node:process"
+import { fileURLToPath } from "node:url"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { Answer, Notice, Report, Request, Work } from "./LoadProtocol.ts"
+import { mergeReports } from "./LoadProtocol.ts"
+import type { BenchError, Child } from "./Process.ts"
+import * as Process from "./Process.ts"
+
+/** One load, in one process or several. */
+export interface Loader {
+  /** Waits until everything runs: all publishers publish, all viewers have video, all idle ones are connected. */
+  readonly started: (withinMs: number) => Effect.Effect<void, BenchError>
+  /** Has a request carried out by all processes, and gives what they report. Viewers are numbered over all of them. */
+  readonly ask: (request: Omit<Request, "id">) => Effect.Effect<Report, BenchError>
+}
+
+const script = fileURLToPath(new URL("load.ts", import.meta.url))
+
+// One core can read for about this many viewers of an ordinary stream.
+const viewersPerProcess = 1_000
+
+/** How many processes a number of viewers is spread over: one more than one core can serve, if the machine has it. */
+export const processesFor = (viewers: number): number =>
+  Math.max(1, Math.min(Os.availableParallelism() - 1, Math.ceil(viewers / viewersPerProcess)))
+
+/** Starts a load. */
+export const start = Effect.fnUntraced(function* (
+  work: Work
+): Effect.fn.Return<Loader, BenchError, Scope.Scope> {
+  const parts = split(work)
+  const children = yield* Effect.forEach(
+    parts,
+    ({ work }) =>
+      Process.spawn({ name: `load (${work.role})`, command: process.execPath, args: [script, JSON.stringify(work)] }),
+    { concurrency: "unbounded" }
+  )
+  let nextId = 1
+  const started: Loader["started"] = (withinMs) =>
+    Effect.forEach(
+      children,
+      (child) =>
+        Effect.flatMap(
+          Process.untilLine(child, "its connections", notice, withinMs),
+          (said): Effect.Effect<void, BenchError> =>
+            said.notice === "failed" ? Effect.fail(new Process.BenchError({ message: said.detail })) : Effect.void
+        ),
+      { concurrency: "unbounded", discard: true }
+    )
+  const ask: Loader["ask"] = (request) =>
+    Effect.map(
+      Effect.forEach(
+        children,
+        (child, i) => {
+          const first = parts[i]!.first
+          const from = Math.max(0, (request.from ?? 0) - first)
+          const to = request.to === undefined ? {} : { to: Math.max(0, request.to - first) }
+          return answer(child, { ...request, id: nextId++, from, ...to })
+        },
+        { concurrency: "unbounded" }
+      ),
+      mergeReports
+    )
+  return { started, ask }
+})
+
+const split = (work: Work): ReadonlyArray<{ readonly work: Work; readonly first: number }> => {
+  if (work.role !== "play") return [{ work, first: 0 }]
+  const processes = processesFor(work.viewers)
+  let first = 0
+  return Array.from({ length: processes }, (_, i) => {
+    const viewers = Math.floor(work.viewers / processes) + (i < work.viewers % processes ? 1 : 0)
+    const part = { work: { ...work, viewers, perSecond: work.perSecond / processes }, first }
+    first += viewers
+    return part
+  })
+}
+
+const notice = (line: string): Notice | undefined => {
+  const said = JSON.parse(line) as Notice | Answer
+  return "notice" in said ? said : undefined
+}
+
+const answer = (child: Child, request: Request): Effect.Effect<Report, BenchError> =>
+  Effect.suspend(() => {
+    child.send(JSON.stringify(request))
+    return Process.untilLine(
+      child,
+      `an answer to ${request.do}`,
+      (line) => {
+        const said = JSON.parse(line) as Notice | Answer
+        return "id" in said && said.id === request.id ? said.report : undefined
+      },
+      30_000
+    )
+  })
