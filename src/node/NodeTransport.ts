@@ -1,9 +1,9 @@
 /**
  * The transport on Node: Effect's TCP socket server, with synchronous writes straight to the `net.Socket`.
  *
- * Reading goes through the pull of `effect/socket`, so that nothing is read while nobody asks and backpressure reaches
- * the peer. Writing does not: a media batch for a thousand viewers is handed to a thousand sockets in one turn of the
- * event loop, where libuv passes it to the kernel without a detour.
+ * The server accepts through `effect/socket`, and each connection uses its `net.Socket` directly: reading pauses it while
+ * nobody pulls, so that backpressure reaches the peer, and writing is a plain call. A media batch for a thousand viewers
+ * is handed to a thousand sockets in one turn of the event loop, where libuv passes it to the kernel without a detour.
  *
  * **Details**
  *
@@ -20,7 +20,6 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as NetAddress from "effect/net/NetAddress"
 import * as Scope from "effect/Scope"
-import type * as Socket from "effect/socket/Socket"
 import type { Connection, Endpoint, Listener, ListenOptions } from "../server/Transport.ts"
 import { Transport, TransportError } from "../server/Transport.ts"
 
@@ -28,10 +27,10 @@ const nothing = new Uint8Array(0)
 
 const keepAliveInitialDelayMs = 30_000
 
-/** Makes a connection out of a pull and the `net.Socket` behind it. */
-export const makeConnection = (reader: Socket.Reader, socket: Net.Socket): Connection => ({
+/** Makes a connection of a `net.Socket` that is paused. It takes over the events of the socket. */
+export const makeConnection = (socket: Net.Socket): Connection => ({
   remote: { host: socket.remoteAddress ?? "unknown", port: socket.remotePort ?? 0 },
-  pull: Effect.mapError(reader.pull, toError) as Connection["pull"],
+  pull: makePull(socket),
   write: (bytes) => {
     if (!socket.writable) return true
     socket.write(bytes)
@@ -81,16 +80,18 @@ export const listen = (
     // Closing a Node server takes effect at once, but reports back only when its last connection is gone: not waited for.
     const close = Effect.asVoid(Effect.forkDetach(Scope.close(listening, Exit.void)))
     yield* Effect.addFinalizer(() => close)
-    const serve = Effect.fnUntraced(function* (socket: Socket.Socket) {
-      // `run` provides it to every handler, though its type does not say so.
-      const raw = yield* Effect.contextWith((context: Context.Context<never>) =>
-        Effect.succeed(Context.getUnsafe(context, NodeSocket.NetSocket))
+    // `run` provides the socket to every handler, though its type does not say so.
+    const serve = Effect.contextWith((context: Context.Context<never>) => {
+      const socket = Context.getUnsafe(context, NodeSocket.NetSocket)
+      return Effect.ensuring(
+        handle(makeConnection(socket)),
+        Effect.sync(() => socket.destroy())
       )
-      yield* Effect.addFinalizer(() => Effect.sync(() => raw.destroy()))
-      const reader = yield* socket.reader
-      yield* handle(makeConnection(reader, raw))
-    }, Effect.scoped)
-    yield* Effect.forkIn(server.run(serve), scope)
+    })
+    yield* Effect.forkIn(
+      server.run(() => serve),
+      scope
+    )
     return { address: endpoint(server.address), close }
   })
 
@@ -102,21 +103,72 @@ const endpoint = (address: NetAddress.SocketAddress): Endpoint =>
     ? { host: String(address), port: 0 }
     : { host: NetAddress.formatIp(address.address), port: address.port }
 
-const toError = (error: Socket.SocketError): TransportError => {
-  const reason = error.reason
-  return reason._tag === "SocketCloseError" && reason.code === 1000
-    ? new TransportError({ reason: "Closed", detail: "the peer closed the connection" })
-    : new TransportError({ reason: "Reset", detail: "the connection broke off", cause: error })
+// Every connection ends with one, and a stack trace would cost more than all the rest of the end.
+const closed = new TransportError({ reason: "Closed", detail: "the peer closed the connection" })
+
+/**
+ * Pulls from the `data` events of a socket. It flows while somebody pulls, and stands still from the first chunk that
+ * nobody waited for: then the receive window closes, and the peer waits.
+ */
+const makePull = (socket: Net.Socket): Connection["pull"] => {
+  let chunks: Array<Uint8Array> = []
+  let error: TransportError | undefined
+  let waiter: ((result: Effect.Effect<ReadonlyArray<Uint8Array>, TransportError>) => void) | undefined
+  let flows = false
+  const fail = (failure: TransportError): void => {
+    error ??= failure
+    const resume = waiter
+    waiter = undefined
+    resume?.(Effect.fail(error))
+  }
+  socket.on("data", (chunk: Uint8Array) => {
+    const resume = waiter
+    if (resume !== undefined) {
+      waiter = undefined
+      resume(Effect.succeed([chunk]))
+      return
+    }
+    chunks.push(chunk)
+    flows = false
+    socket.pause()
+  })
+  socket.on("end", () => fail(closed))
+  socket.on("error", (cause: Error) =>
+    fail(new TransportError({ reason: "Reset", detail: `the connection broke off (${code(cause)})`, cause }))
+  )
+  socket.on("close", () => fail(closed))
+  return Effect.callback((resume) => {
+    if (chunks.length > 0) {
+      const arrived = chunks
+      chunks = []
+      resume(Effect.succeed(arrived))
+      return
+    }
+    if (error !== undefined || socket.destroyed) {
+      resume(Effect.fail(error ?? closed))
+      return
+    }
+    waiter = resume
+    if (!flows) {
+      flows = true
+      socket.resume()
+    }
+    return Effect.sync(() => {
+      if (waiter === resume) waiter = undefined
+    })
+  })
 }
+
+const code = (cause: unknown): string => (cause instanceof Error && "code" in cause ? String(cause.code) : "unknown")
 
 const listenError = (
   error: { readonly reason: { readonly cause: unknown } },
   options: ListenOptions
 ): TransportError => {
   const cause = error.reason.cause
-  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "unknown"
+  const reason = code(cause)
   const where = `${options.host}:${options.port}`
-  switch (code) {
+  switch (reason) {
     case "EADDRINUSE":
       return new TransportError({ reason: "AddressInUse", detail: `${where} is in use by another program`, cause })
     case "EADDRNOTAVAIL":
@@ -128,6 +180,6 @@ const listenError = (
     case "EACCES":
       return new TransportError({ reason: "PermissionDenied", detail: `no permission to listen on ${where}`, cause })
     default:
-      return new TransportError({ reason: "ListenFailed", detail: `cannot listen on ${where} (${code})`, cause })
+      return new TransportError({ reason: "ListenFailed", detail: `cannot listen on ${where} (${reason})`, cause })
   }
 }

@@ -96,6 +96,7 @@ export const layer = (settings: LogSettings): Layer.Layer<never> => {
  * The result is never longer than `maxBytes`, and escaping it again changes nothing.
  */
 export const escapeForLog = (text: string, maxBytes: number = 64): string => {
+  if (text.length <= maxBytes && plain.test(text)) return text
   let out = ""
   let bytes = 0
   // Where the text has to be cut if it turns out too long, so that the ellipsis still fits.
@@ -218,10 +219,15 @@ const utf8Length = (point: number): number => (point < 0x80 ? 1 : point < 0x800 
  */
 const unsafe = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u
 
+// What nearly every line consists of, told in one step: printable ASCII, and the same without the escape character.
+const printable = /^[\x20-\x7e]*$/
+const plain = /^[\x20-\x5b\x5d-\x7e]*$/
+
 const isUnsafe = (character: string): boolean => unsafe.test(character)
 
 /** JSON leaves most of the unsafe characters in clear: writes them as `\uXXXX`, which JSON reads back as they were. */
 const escapeJson = (json: string): string => {
+  if (printable.test(json)) return json
   let out = ""
   for (const character of json) {
     if (!isUnsafe(character)) out += character

@@ -18,6 +18,7 @@ import { AccessDenied } from "../access/Authenticator.ts"
 import type { EndReason, ViewerSink } from "../live/Outbox.ts"
 import type { Publication, StreamRegistry, Viewer } from "../live/StreamRegistry.ts"
 import type { CloseReason } from "../observability/CloseReason.ts"
+import * as Bytes from "../protocol/Bytes.ts"
 import * as RtmpUrl from "../protocol/RtmpUrl.ts"
 import type { CloseError, Session, SessionOutput, StreamRequest } from "../protocol/Session.ts"
 import { SessionError } from "../protocol/Session.ts"
@@ -27,10 +28,12 @@ import type { Deadline, DeadlineWheel } from "./DeadlineWheel.ts"
 import { closeReason } from "./Errors.ts"
 import type { ConnectionTotals, ServerEvent } from "./ServerEvents.ts"
 import type { Connection, TransportError } from "./Transport.ts"
+import type { Turns } from "./Turns.ts"
 
 /** What a connection uses of the server around it. */
 export interface ConnectionEnvironment {
   readonly wheel: DeadlineWheel
+  readonly turns: Turns
   readonly registry: StreamRegistry["Service"]
   readonly authenticator: Authenticator["Service"]
   readonly emit: (event: ServerEvent) => void
@@ -61,6 +64,8 @@ export class RtmpConnection implements Deadline {
   readonly #viewers = new Map<number, Viewer>()
   #bytesSent = 0
   #unreadReplyBytes = 0
+  #replies: Array<Uint8Array> = []
+  #holdsReplies = false
   #closing: { readonly error: CloseError; readonly untilMs: number } | undefined
   #lingered = 0
 
@@ -87,11 +92,13 @@ export class RtmpConnection implements Deadline {
       while (true) {
         const chunks = yield* self.transport.pull
         for (let i = 0; i < chunks.length; i++) {
+          self.#holdsReplies = true
           let request = self.#receive(chunks[i]!)
           while (request !== undefined) {
             yield* self.#decide(request)
             request = self.#apply(self.session.resume(self.#environment.wheel.nowMs()))
           }
+          self.#releaseReplies()
         }
       }
     })
@@ -155,6 +162,20 @@ export class RtmpConnection implements Deadline {
   }
 
   #send(bytes: Uint8Array): void {
+    if (this.#holdsReplies) this.#replies.push(bytes)
+    else this.#write(bytes)
+  }
+
+  /** Writes the replies that one read has caused, together: a client that pipelines its commands gets one segment. */
+  #releaseReplies(): void {
+    this.#holdsReplies = false
+    const replies = this.#replies
+    if (replies.length === 0) return
+    this.#replies = []
+    this.#write(replies.length === 1 ? replies[0]! : Bytes.concat(replies))
+  }
+
+  #write(bytes: Uint8Array): void {
     this.#bytesSent += bytes.length
     if (this.transport.write(bytes)) {
       this.#unreadReplyBytes = 0
@@ -174,24 +195,26 @@ export class RtmpConnection implements Deadline {
   /** Asks whether a request is allowed, and answers it. */
   #decide(request: Request): Effect.Effect<void> {
     const { action, application, query, stream } = describe(request)
-    return this.#environment.authenticator
-      .authorize({
-        action,
-        application,
-        stream,
-        query,
-        tcUrl:
-          request._tag === "ConnectRequested" ? request.request.tcUrl : (this.session.statistics.connect?.tcUrl ?? ""),
-        remoteAddress: this.transport.remote.host,
-        connectionId: this.id
-      })
-      .pipe(
-        Effect.timeoutOrElse({ duration: decisionTimeout, orElse: () => Effect.fail(undecided) }),
-        Effect.match({
-          onSuccess: (grant) => this.#granted(request, grant),
-          onFailure: (denied) => this.#denied(request, denied)
-        })
-      )
+    const decision = this.#environment.authenticator.authorize({
+      action,
+      application,
+      stream,
+      query,
+      tcUrl:
+        request._tag === "ConnectRequested" ? request.request.tcUrl : (this.session.statistics.connect?.tcUrl ?? ""),
+      remoteAddress: this.transport.remote.host,
+      connectionId: this.id
+    })
+    // An answer that is there already, as on an open server, needs no timer; for any other nobody's replies wait.
+    const isThere = Exit.isExit(decision)
+    if (!isThere) this.#releaseReplies()
+    const timely = isThere
+      ? decision
+      : Effect.timeoutOrElse(decision, { duration: decisionTimeout, orElse: () => Effect.fail(undecided) })
+    return Effect.match(timely as typeof decision, {
+      onSuccess: (grant) => this.#granted(request, grant),
+      onFailure: (denied) => this.#denied(request, denied)
+    })
   }
 
   #denied(request: Request, denied: AccessDenied): void {
@@ -292,12 +315,14 @@ export class RtmpConnection implements Deadline {
     const drained = (): void => this.#viewers.get(streamId)?.drained(wheel.nowMs())
     const sink: ViewerSink = {
       write: (bytes) => {
+        // In the order in which they were made: what was said of the stream goes out before the stream.
+        if (this.#replies.length > 0) this.#releaseReplies()
         this.#bytesSent += bytes.length
         if (this.transport.write(bytes)) return true
         this.transport.onDrain(drained)
         return false
       },
-      later: () => this.transport.onDrain(drained),
+      later: () => this.#environment.turns.later(drained),
       onStart: () => {
         if (accepted) this.#apply(this.session.publishNotify(streamId))
         else {
@@ -418,6 +443,7 @@ export class RtmpConnection implements Deadline {
 
   #close(error: CloseError): void {
     if (this.#closing !== undefined) return
+    this.#releaseReplies()
     const isEarly = error._tag === "HandshakeError" || error.reason === "HandshakeTimeout"
     this.#closing = { error, untilMs: this.#environment.wheel.nowMs() + lingerMs }
     this.#release()

@@ -17,6 +17,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
+import * as References from "effect/References"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
@@ -36,6 +37,7 @@ import * as ServerLog from "./ServerLog.ts"
 import * as ServerOptions from "./ServerOptions.ts"
 import type { Connection, Endpoint, Listener, TransportError } from "./Transport.ts"
 import { Transport } from "./Transport.ts"
+import * as Turns from "./Turns.ts"
 
 /** A snapshot of a server. */
 export interface ServerStatistics {
@@ -108,7 +110,8 @@ const make = Effect.gen(function* () {
   const { emit: emitEvent, events } = yield* ServerEvents
   const streamEvents = yield* StreamEvents
   const wheel = yield* DeadlineWheel.make
-  const runFork = Effect.runForkWith(yield* Effect.context<never>())
+  const context = yield* Effect.context<never>()
+  const runFork = Effect.runForkWith(context)
 
   const sessionOptions = ServerOptions.session(config)
   const connections = new Set<RtmpConnection>()
@@ -121,10 +124,12 @@ const make = Effect.gen(function* () {
 
   const emit = (event: ServerEvent): void => {
     emitEvent(event)
-    runFork(ServerLog.write(ServerLog.serverLine(event)))
+    const line = ServerLog.serverLine(event)
+    if (ServerLog.isEnabled(line, Context.get(context, References.MinimumLogLevel))) runFork(ServerLog.write(line))
   }
   const environment: ConnectionEnvironment = {
     wheel,
+    turns: Turns.make(),
     registry,
     authenticator,
     emit,

@@ -4,6 +4,7 @@
  * Names come from clients, so they are escaped and cut; queries, where stream keys travel, never get here.
  */
 import * as Effect from "effect/Effect"
+import * as LogLevel from "effect/LogLevel"
 import type { StreamEvent } from "../live/StreamEvents.ts"
 import type { CloseLevel } from "../observability/CloseReason.ts"
 import * as CloseReason from "../observability/CloseReason.ts"
@@ -164,6 +165,12 @@ const logAt = {
   warn: Effect.logWarning,
   error: Effect.logError
 }
+
+/** Tells whether a line is loud enough to be logged, so that nothing is done for one that is not. */
+export const isEnabled = (line: LogLine, minimum: LogLevel.LogLevel): boolean =>
+  LogLevel.isGreaterThanOrEqualTo(effectLevel[line.level], minimum)
+
+const effectLevel = { debug: "Debug", info: "Info", warn: "Warn", error: "Error" } as const
 
 /** Logs a line. */
 export const write = (line: LogLine): Effect.Effect<void> =>

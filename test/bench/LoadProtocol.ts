@@ -53,9 +53,7 @@ export interface Request {
 }
 
 /** What a load generator says by itself. */
-export type Notice =
-  | { readonly notice: "started" }
-  | { readonly notice: "failed"; readonly detail: string }
+export type Notice = { readonly notice: "started" } | { readonly notice: "failed"; readonly detail: string }
 
 /** What happened since the last reset. */
 export interface Report {

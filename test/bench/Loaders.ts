@@ -30,9 +30,7 @@ export const processesFor = (viewers: number): number =>
   Math.max(1, Math.min(Os.availableParallelism() - 1, Math.ceil(viewers / viewersPerProcess)))
 
 /** Starts a load. */
-export const start = Effect.fnUntraced(function* (
-  work: Work
-): Effect.fn.Return<Loader, BenchError, Scope.Scope> {
+export const start = Effect.fnUntraced(function* (work: Work): Effect.fn.Return<Loader, BenchError, Scope.Scope> {
   const parts = split(work)
   const children = yield* Effect.forEach(
     parts,
@@ -46,7 +44,12 @@ export const start = Effect.fnUntraced(function* (
       children,
       (child) =>
         Effect.flatMap(
-          Process.untilLine(child, "its connections", notice, withinMs),
+          Process.untilJson<Notice, Notice>(
+            child,
+            "its connections",
+            (said) => ("notice" in said ? (said as Notice) : undefined),
+            withinMs
+          ),
           (said): Effect.Effect<void, BenchError> =>
             said.notice === "failed" ? Effect.fail(new Process.BenchError({ message: said.detail })) : Effect.void
         ),
@@ -81,21 +84,13 @@ const split = (work: Work): ReadonlyArray<{ readonly work: Work; readonly first:
   })
 }
 
-const notice = (line: string): Notice | undefined => {
-  const said = JSON.parse(line) as Notice | Answer
-  return "notice" in said ? said : undefined
-}
-
 const answer = (child: Child, request: Request): Effect.Effect<Report, BenchError> =>
   Effect.suspend(() => {
     child.send(JSON.stringify(request))
-    return Process.untilLine(
+    return Process.untilJson<Answer, Report>(
       child,
       `an answer to ${request.do}`,
-      (line) => {
-        const said = JSON.parse(line) as Notice | Answer
-        return "id" in said && said.id === request.id ? said.report : undefined
-      },
+      ({ id, report }) => (id === request.id ? report : undefined),
       30_000
     )
   })

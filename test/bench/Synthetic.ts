@@ -112,6 +112,12 @@ export class Synthetic {
       return { typeId: Message.AUDIO, streamId: 1, chunkStreamId: 4, timestamp, payload }
     }
     const template = this.#videoFrames % framesPerGroup === 0 ? this.#keyframe : this.#interFrame
-    return { typeId: Message.VIDEO, streamId: 1, chunkStreamId: 6, timestamp, payload: template.stamp(this.#videoFrames++) }
+    return {
+      typeId: Message.VIDEO,
+      streamId: 1,
+      chunkStreamId: 6,
+      timestamp,
+      payload: template.stamp(this.#videoFrames++)
+    }
   }
 }

@@ -223,9 +223,7 @@ export class Viewer {
     }
     const at = basicBytes
     const extended =
-      format === 3
-        ? stream.extended
-        : header[at] === 0xff && header[at + 1] === 0xff && header[at + 2] === 0xff
+      format === 3 ? stream.extended : header[at] === 0xff && header[at + 1] === 0xff && header[at + 2] === 0xff
     if (extended && has < need + 4) return
     stream.extended = extended
     if (format < 2) {

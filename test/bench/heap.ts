@@ -1,7 +1,8 @@
 /**
  * The server inside a process that can be asked for its heap: `node --expose-gc test/bench/heap.ts`.
  *
- * Prints the port it listens on, and after each line of standard input its memory after a collection, as JSON.
+ * Prints the port it listens on, and for each line of standard input its memory after a collection, as JSON with that line
+ * in it.
  */
 import process from "node:process"
 import * as Readline from "node:readline"
@@ -19,10 +20,10 @@ const program = Effect.gen(function* () {
   const { port } = yield* server.start
   console.log(JSON.stringify({ port }))
   const lines = Readline.createInterface({ input: process.stdin })
-  lines.on("line", () => {
+  lines.on("line", (id) => {
     for (let i = 0; i < 3; i++) globalThis.gc?.()
     const { arrayBuffers, external, heapUsed, rss } = process.memoryUsage()
-    console.log(JSON.stringify({ heapUsed, external, arrayBuffers, rss }))
+    console.log(JSON.stringify({ id, heapUsed, external, arrayBuffers, rss }))
   })
   lines.on("close", () => process.exit(0))
   return yield* Effect.never
@@ -36,9 +37,8 @@ const layer = App.layer.pipe(
       listen: { host: "127.0.0.1", port: 0 },
       limits: { maxConnections: 20_000 },
       session: { idleTimeout: "1 hour" }
-    }),
-    Logger.layer([])
+    })
   ])
 )
 
-Effect.runFork(Effect.provide(program, layer))
+Effect.runFork(program.pipe(Effect.provide(layer), Effect.provide(Logger.layer([]))))

@@ -26,7 +26,10 @@ export const layer = (config: RtmpConfigInput = {}, parts: Partial<App.Parts> = 
   RtmpServer.layerStarted.pipe(
     Layer.provideMerge(App.layerWith(parts)),
     Layer.provideMerge(MemoryNetwork.layer),
-    Layer.provide([NodeCrypto.layer, RtmpConfig.layer({ latency: { mergeWindow: 0 }, shutdown: { grace: 0 }, ...config })]),
+    Layer.provide([
+      NodeCrypto.layer,
+      RtmpConfig.layer({ latency: { mergeWindow: 0 }, shutdown: { grace: 0 }, ...config })
+    ]),
     Layer.provide(Logger.layer([]))
   )
 

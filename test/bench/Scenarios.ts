@@ -1,0 +1,501 @@
+/**
+ * What is measured: each scenario with the servers that it is run on, and the goals that its figures are held against.
+ *
+ * A scenario runs all its servers in turn, and that once for each round. Every run starts a fresh server, brings the
+ * load up, lets it settle, and then measures over a window of some seconds.
+ */
+import process from "node:process"
+import { fileURLToPath } from "node:url"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Loaders from "./Loaders.ts"
+import { latencyPercentile, percentile } from "./LoadProtocol.ts"
+import type { BenchError } from "./Process.ts"
+import * as Process from "./Process.ts"
+import type { Goal, Lookup, Metrics } from "./Report.ts"
+import type { Floor, Served, Target } from "./Targets.ts"
+import { application } from "./Targets.ts"
+
+/** One server in a scenario. */
+export interface Run {
+  readonly server: string
+  readonly measure: Effect.Effect<Metrics, BenchError, Scope.Scope>
+}
+
+/** A scenario. */
+export interface Scenario {
+  readonly name: string
+  readonly about: string
+  readonly runs: ReadonlyArray<Run>
+  /** The goals that can be told from the medians that are there. */
+  readonly goals: (get: Lookup) => ReadonlyArray<Goal>
+}
+
+/** What the scenarios are made for. */
+export interface Plan {
+  readonly ours: (mode: "low" | "balanced" | "throughput") => Target
+  readonly peers: ReadonlyArray<Target>
+  readonly floor: Extract<Floor, { readonly run: unknown }> | undefined
+  /** Length of the window, in seconds. */
+  readonly seconds: number
+  /** Everything small: to see that it works, not how fast. */
+  readonly quick: boolean
+  /** Numbers of viewers for the fan-out. */
+  readonly viewers: ReadonlyArray<number>
+}
+
+// What is measured against is always called the same.
+const oursName = "ours"
+const nginxName = "nginx-rtmp"
+
+// What a server gives a joiner at once, up to some seconds of video, is on its way for a moment, and new code runs slowly.
+const settleMs = 3_000
+const quickSettleMs = 500
+
+interface Load {
+  readonly streams: number
+  readonly videoKbps: number
+  readonly audioKbps: number
+  readonly viewers: number
+  /** New viewers per second. */
+  readonly perSecond?: number
+}
+
+interface Running {
+  readonly served: Served
+  readonly publishers: Loaders.Loader
+  readonly viewers: Loaders.Loader
+}
+
+const publishersFor = Effect.fnUntraced(function* (served: Served, load: Load) {
+  const streams = Array.from({ length: load.streams }, (_, i) => `bench${i}`)
+  const { audioKbps, videoKbps } = load
+  const publishers = yield* Loaders.start({
+    role: "publish",
+    port: served.port,
+    application,
+    streams,
+    videoKbps,
+    audioKbps
+  })
+  yield* publishers.started(20_000)
+  return { streams, publishers }
+})
+
+/** Starts a server, its publishers and its viewers, and waits until all of them have video and all is calm. */
+const bringUp = Effect.fnUntraced(function* (
+  plan: Plan,
+  target: Target,
+  load: Load,
+  settings?: Readonly<Record<string, string>>
+): Effect.fn.Return<Running, BenchError, Scope.Scope> {
+  const served = yield* target.start(settings)
+  const { publishers, streams } = yield* publishersFor(served, load)
+  const perSecond = load.perSecond ?? 400
+  const viewers = yield* Loaders.start({
+    role: "play",
+    port: served.port,
+    application,
+    streams,
+    viewers: load.viewers,
+    perSecond
+  })
+  yield* viewers.started(30_000 + (load.viewers / perSecond) * 2_000)
+  yield* Effect.sleep(plan.quick ? quickSettleMs : settleMs)
+  return { served, publishers, viewers }
+})
+
+/** Measures for some seconds. */
+const watch = Effect.fnUntraced(function* (
+  { publishers, served, viewers }: Running,
+  seconds: number
+): Effect.fn.Return<Metrics, BenchError> {
+  yield* publishers.ask({ do: "reset" })
+  yield* viewers.ask({ do: "reset" })
+  const cpuBefore = Process.cpuSeconds(served.pid)
+  const startedMs = performance.now()
+  yield* Effect.sleep(seconds * 1e3)
+  const cpu = Process.cpuSeconds(served.pid) - cpuBefore
+  const elapsed = (performance.now() - startedMs) / 1e3
+  const report = yield* viewers.ask({ do: "report" })
+  const published = yield* publishers.ask({ do: "report" })
+  const gigabits = (report.bytes * 8) / 1e9
+  return {
+    cpuPerGbit: cpu / gigabits,
+    cpuPercent: (100 * cpu) / elapsed,
+    gbps: gigabits / elapsed,
+    rssMb: Process.residentMb(served.pid),
+    firstVideoP50Ms: percentile(report.firstVideoMs, 0.5),
+    firstVideoP99Ms: percentile(report.firstVideoMs, 0.99),
+    latencyP50Ms: latencyPercentile(report, 0.5),
+    latencyP99Ms: latencyPercentile(report, 0.99),
+    latencyMaxMs: latencyPercentile(report, 1),
+    lost: report.lost,
+    loadPercent: (100 * report.cpuSeconds) / elapsed,
+    publisherLateMs: published.latestMs,
+    ...(report.ended > 0 ? { closed: report.ended } : {}),
+    ...(report.disordered > 0 ? { disordered: report.disordered } : {})
+  }
+})
+
+/** A run that brings a load up and watches it. */
+const played = (plan: Plan, target: Target, load: Load, settings?: Readonly<Record<string, string>>): Run => ({
+  server: target.name,
+  measure: Effect.flatMap(bringUp(plan, target, load, settings), (running) => watch(running, plan.seconds))
+})
+
+/** The ratio of two figures as a goal, where both are there. */
+const ratio = (
+  get: Lookup,
+  scenario: string,
+  what: string,
+  server: string,
+  other: string,
+  atMost: number,
+  metric = "cpuPerGbit"
+): ReadonlyArray<Goal> => {
+  const ours = get(scenario, server, metric)
+  const theirs = get(scenario, other, metric)
+  return ours === undefined || theirs === undefined
+    ? []
+    : [{ scenario, what, figure: ours / theirs, atMost, unit: "x" }]
+}
+
+const limit = (
+  get: Lookup,
+  scenario: string,
+  what: string,
+  server: string,
+  metric: string,
+  bound: { readonly atMost: number } | { readonly atLeast: number },
+  unit = ""
+): ReadonlyArray<Goal> => {
+  const figure = get(scenario, server, metric)
+  return figure === undefined ? [] : [{ scenario, what, figure, unit, ...bound }]
+}
+
+/** The peers of a scenario that has goals without them: left out where only the rig is tried. */
+const bystanders = (plan: Plan): ReadonlyArray<Target> => (plan.quick ? [] : plan.peers)
+
+const desktop = { streams: 1, videoKbps: 2_500, audioKbps: 128 } as const
+
+// The cadences of the floor: our merge windows of 40 and 350 ms, and a write for each frame of video and audio.
+const floors = [
+  { server: "floor, 25 writes/s", hertz: 25 },
+  { server: "floor, 3 writes/s", hertz: 3 },
+  { server: "floor, 73 writes/s", hertz: 73 }
+]
+
+const fanOut = (plan: Plan, viewers: number): Scenario => {
+  const targets = [plan.ours("balanced"), plan.ours("throughput"), plan.ours("low"), ...plan.peers]
+  const kbps = desktop.videoKbps + desktop.audioKbps
+  const { floor } = plan
+  const name = `fanout-${viewers}`
+  return {
+    name,
+    about: `one stream of ${kbps} kbit/s to ${viewers} viewers`,
+    runs: [
+      ...targets.map((target) => played(plan, target, { ...desktop, viewers })),
+      ...(floor === undefined
+        ? []
+        : floors.map(({ hertz, server }) => ({
+            server,
+            measure: Effect.map(
+              floor.run(viewers, hertz, kbps, plan.seconds),
+              ({ bytes, cpuSeconds, refused, seconds }): Metrics => ({
+                cpuPerGbit: cpuSeconds / ((bytes * 8) / 1e9),
+                cpuPercent: (100 * cpuSeconds) / seconds,
+                gbps: (bytes * 8) / 1e9 / seconds,
+                ...(refused > 0 ? { refused } : {})
+              })
+            )
+          })))
+    ],
+    goals: (get) => [
+      ...ratio(get, name, "CPU per gigabit, of nginx", oursName, nginxName, 0.6),
+      ...ratio(get, name, "CPU per gigabit, of the floor", oursName, floors[0]!.server, 1.35),
+      ...ratio(get, name, "throughput mode, of nginx", "ours, throughput", nginxName, 0.3),
+      ...ratio(get, name, "throughput mode, of the floor", "ours, throughput", floors[1]!.server, 1.35),
+      ...ratio(get, name, "low mode, of nginx", "ours, low", nginxName, 1),
+      ...(viewers === 1_000 || viewers === 2_000
+        ? limit(get, name, "resident memory", oursName, "rssMb", { atMost: viewers === 1_000 ? 140 : 190 }, "MB")
+        : []),
+      ...(viewers === 2_000 ? growth(get, name) : [])
+    ]
+  }
+}
+
+/** What a viewer costs among 2,000, of what it costs among 200. */
+const growth = (get: Lookup, scenario: string): ReadonlyArray<Goal> =>
+  ["ours", "ours, throughput", "ours, low"].flatMap((server): ReadonlyArray<Goal> => {
+    const few = get("fanout-200", server, "cpuPerGbit")
+    const many = get(scenario, server, "cpuPerGbit")
+    if (few === undefined || many === undefined) return []
+    return [{ scenario, what: `${server}: of the figure at 200`, figure: many / few, atMost: 1.15, unit: "x" }]
+  })
+
+const join = (plan: Plan): Scenario => {
+  const viewers = plan.quick ? 50 : 500
+  const singles = plan.quick ? 3 : 9
+  const name = "join"
+  return {
+    name,
+    about: `${viewers} viewers that join within a second, after one alone`,
+    runs: [plan.ours("balanced"), ...bystanders(plan)].map((target) => ({
+      server: target.name,
+      measure: Effect.gen(function* () {
+        const served = yield* target.start()
+        const { streams } = yield* publishersFor(served, { ...desktop, viewers })
+        // A full group of pictures is there to be given out.
+        yield* Effect.sleep(plan.quick ? 2_500 : 4_500)
+        const play = Effect.fnUntraced(function* (viewers: number) {
+          const load = yield* Loaders.start({
+            role: "play",
+            port: served.port,
+            application,
+            streams,
+            viewers,
+            perSecond: viewers
+          })
+          yield* load.started(60_000)
+          // Long enough for the keyframe that a server without a cache makes its viewers wait for.
+          yield* Effect.sleep(plan.quick ? 500 : 2_500)
+          return yield* load.ask({ do: "report" })
+        })
+        // They come within a second, too, but each finds the server with nothing else to do.
+        const alone = yield* Effect.scoped(play(singles))
+        const together = yield* play(viewers)
+        const single = percentile(alone.firstVideoMs, 0.5)
+        return {
+          firstVideoP50Ms: percentile(together.firstVideoMs, 0.5),
+          firstVideoP99Ms: percentile(together.firstVideoMs, 0.99),
+          aloneMs: single,
+          p99OverAloneMs: percentile(together.firstVideoMs, 0.99) - single,
+          firstKeyframeP50Ms: percentile(together.firstKeyframeMs, 0.5),
+          firstKeyframeP99Ms: percentile(together.firstKeyframeMs, 0.99),
+          closed: together.ended
+        }
+      })
+    })),
+    goals: (get) =>
+      limit(get, name, "first video, p99 over one viewer's", oursName, "p99OverAloneMs", { atMost: 50 }, "ms")
+  }
+}
+
+const latency = (plan: Plan): Scenario => {
+  const viewers = plan.quick ? 50 : 200
+  const name = "latency"
+  return {
+    name,
+    about: `publish to play with ${viewers} viewers`,
+    runs: [plan.ours("low"), plan.ours("balanced"), ...bystanders(plan)].map((target) =>
+      played(plan, target, { ...desktop, viewers })
+    ),
+    goals: (get) => [
+      ...limit(get, name, "low mode, p99", "ours, low", "latencyP99Ms", { atMost: 5 }, "ms"),
+      ...limit(get, name, "default mode, p99", oursName, "latencyP99Ms", { atMost: 50 }, "ms")
+    ]
+  }
+}
+
+const ingest = (plan: Plan, streams: number): Scenario => {
+  const name = `ingest-${streams}x50`
+  return {
+    name,
+    about: `${streams} publisher${streams > 1 ? "s" : ""} of 50 Mbit/s with one viewer each; CPU per gigabit taken in`,
+    runs: [plan.ours("balanced"), ...plan.peers].map((target) =>
+      // One viewer for each stream: what is read is what came in.
+      played(plan, target, { streams, videoKbps: 49_800, audioKbps: 160, viewers: streams })
+    ),
+    goals: (get) => [
+      ...limit(get, name, "lost packets", oursName, "lost", { atMost: 0 }),
+      ...ratio(get, name, "CPU per gigabit in, of nginx", oursName, nginxName, 1.3)
+    ]
+  }
+}
+
+const wide = (plan: Plan): Scenario => {
+  const viewers = plan.quick ? 4 : 20
+  const name = "wide"
+  return {
+    name,
+    about: `one stream of 25 Mbit/s to ${viewers} viewers`,
+    runs: [plan.ours("balanced"), ...bystanders(plan)].map((target) =>
+      played(plan, target, { streams: 1, videoKbps: 24_840, audioKbps: 160, viewers })
+    ),
+    goals: (get) => [
+      ...limit(get, name, "lost packets", oursName, "lost", { atMost: 0 }),
+      ...limit(get, name, "delivered", oursName, "gbps", { atLeast: plan.quick ? 0.097 : 0.485 }, "Gbit/s")
+    ]
+  }
+}
+
+const stall = (plan: Plan): Scenario => {
+  const viewers = plan.quick ? 10 : 100
+  const stalled = viewers / 2
+  const stallSeconds = plan.quick ? 12 : 30
+  const videoKbps = 19_840
+  const outboxMb = 16
+  const name = "stall"
+  return {
+    name,
+    about: `${stalled} of ${viewers} viewers of 20 Mbit/s stop reading for ${stallSeconds} s`,
+    runs: [plan.ours("balanced"), ...bystanders(plan)].map((target) => ({
+      server: target.name,
+      measure: Effect.gen(function* () {
+        // Otherwise whoever stalls is closed at the moment at which it would read again.
+        const running = yield* bringUp(
+          plan,
+          target,
+          { streams: 1, videoKbps, audioKbps: 160, viewers },
+          {
+            RTMP_OUTBOX_STALL_TIMEOUT: "120 seconds"
+          }
+        )
+        const { served, viewers: load } = running
+        const memory = () => Process.residentMb(served.pid)
+        yield* Effect.sleep(3_000)
+        yield* load.ask({ do: "reset" })
+        const before = memory()
+        let peak = before
+        yield* load.ask({ do: "stall", to: stalled })
+        for (let second = 0; second < stallSeconds; second++) {
+          yield* Effect.sleep(1_000)
+          peak = Math.max(peak, memory())
+        }
+        const others = yield* load.ask({ do: "report", from: stalled })
+        yield* load.ask({ do: "resume", to: stalled })
+        for (let second = 0; second < 6; second++) {
+          yield* Effect.sleep(1_000)
+          peak = Math.max(peak, memory())
+        }
+        const back = yield* load.ask({ do: "report", to: stalled })
+        yield* load.ask({ do: "leave", to: stalled })
+        yield* Effect.sleep(plan.quick ? 2_000 : 8_000)
+        const after = memory()
+        return {
+          lost: others.lost,
+          rssMb: before,
+          peakMb: peak,
+          afterMb: after,
+          afterOverBefore: after / before,
+          growthMb: peak - before,
+          closed: back.ended,
+          resumed: back.videoGaps,
+          notAtKeyframe: back.videoGaps - back.gapsEndedByKeyframe
+        }
+      })
+    })),
+    goals: (get) => [
+      ...limit(get, name, "packets that the others lost", oursName, "lost", { atMost: 0 }),
+      ...limit(get, name, "memory that the stalled cost", oursName, "growthMb", { atMost: stalled * outboxMb }, "MB"),
+      ...limit(get, name, "memory after they left, of before", oursName, "afterOverBefore", { atMost: 1.1 }, "x"),
+      ...limit(get, name, "stalled viewers that were closed", oursName, "closed", { atMost: 0 }),
+      ...limit(get, name, "stalled viewers that resumed", oursName, "resumed", { atLeast: stalled }),
+      ...limit(get, name, "gaps that ended at no keyframe", oursName, "notAtKeyframe", { atMost: 0 })
+    ]
+  }
+}
+
+const heapScript = fileURLToPath(new URL("heap.ts", import.meta.url))
+
+interface Memory {
+  readonly id: string
+  readonly heapUsed: number
+  readonly external: number
+}
+
+/** What one idle connection holds, from a server inside a process that can collect its garbage. */
+const heapPerConnection = (connections: number): Effect.Effect<Metrics, BenchError> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const child = yield* Process.spawn({
+        name: "server in process",
+        command: process.execPath,
+        args: ["--expose-gc", heapScript]
+      })
+      const port = yield* Process.untilJson<Served, number>(child, "its port", ({ port }) => port, 20_000)
+      const memory = (id: string) =>
+        Effect.suspend(() => {
+          child.send(id)
+          return Process.untilJson<Memory, Memory>(
+            child,
+            "its memory",
+            (said) => (said.id === id ? (said as Memory) : undefined),
+            20_000
+          )
+        })
+      // The first connections warm the code up, and go again.
+      yield* Effect.scoped(
+        Effect.flatMap(Loaders.start({ role: "idle", port, application, connections: 50, perSecond: 200 }), (load) =>
+          load.started(30_000)
+        )
+      )
+      yield* Effect.sleep(1_500)
+      const before = yield* memory("before")
+      const load = yield* Loaders.start({ role: "idle", port, application, connections, perSecond: 400 })
+      yield* load.started(60_000)
+      yield* Effect.sleep(2_000)
+      const after = yield* memory("after")
+      return {
+        heapKbPerConnection: (after.heapUsed - before.heapUsed) / connections / 1024,
+        externalKbPerConnection: (after.external - before.external) / connections / 1024
+      }
+    })
+  )
+
+const idle = (plan: Plan): Scenario => {
+  const connections = plan.quick ? 200 : 1_000
+  const name = "idle"
+  return {
+    name,
+    about: `${connections} connections that do nothing after connect`,
+    runs: [plan.ours("balanced"), ...bystanders(plan)].map((target) => ({
+      server: target.name,
+      measure: Effect.gen(function* () {
+        const served = yield* target.start({ RTMP_SESSION_IDLE_TIMEOUT: "1 hour" })
+        yield* Effect.sleep(1_000)
+        const empty = Process.residentMb(served.pid)
+        const load = yield* Loaders.start({
+          role: "idle",
+          port: served.port,
+          application,
+          connections,
+          perSecond: 400
+        })
+        yield* load.started(60_000)
+        yield* Effect.sleep(3_000)
+        const before = Process.wakeUps(served.pid)
+        yield* Effect.sleep(plan.seconds * 1e3)
+        const wakeUps = Process.wakeUps(served.pid) - before
+        const rss = Process.residentMb(served.pid)
+        const { ended } = yield* load.ask({ do: "report" })
+        const heap = target.name === oursName ? yield* heapPerConnection(connections) : {}
+        return {
+          rssMb: rss,
+          emptyMb: empty,
+          rssKbPerConnection: ((rss - empty) * 1024) / connections,
+          wakeUpsPerSecond: wakeUps / plan.seconds,
+          closed: ended,
+          ...heap
+        }
+      })
+    })),
+    goals: (get) => [
+      ...limit(get, name, "heap for each", oursName, "heapKbPerConnection", { atMost: 25 }, "KB"),
+      ...limit(get, name, "wake-ups of the process", oursName, "wakeUpsPerSecond", { atMost: 1 }, "/s")
+    ]
+  }
+}
+
+/** All scenarios of a plan, in the order in which they run. */
+export const all = (plan: Plan): ReadonlyArray<Scenario> => [
+  ...plan.viewers.map((viewers) => fanOut(plan, viewers)),
+  join(plan),
+  latency(plan),
+  ingest(plan, 1),
+  ...(plan.quick ? [] : [ingest(plan, 10)]),
+  wide(plan),
+  stall(plan),
+  idle(plan)
+]
