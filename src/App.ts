@@ -2,10 +2,10 @@
  * The whole server as one graph of layers, each of which can be replaced alone.
  *
  * ```text
- *   Handshake  ChunkReading  ChunkWriting  AmfCodec  ServerCommands        MediaClassifier  StreamEvents
- *        └─────────┴────────────┴────────────┴────────────┘                       └───────┬───────┘
- *                          ServerSession                Authenticator  ServerEvents   StreamRegistry
- *                                └────────────────────────────┴──────┬──────┴───────────────┘
+ *   Handshake  ChunkReading  ChunkWriting  AmfCodec  ServerCommands      MediaClassifier  Distribution  StreamEvents
+ *        └─────────┴────────────┴────────────┴────────────┘                    └──────────────┼──────────────┘
+ *                          ServerSession                Authenticator  ServerEvents     StreamRegistry
+ *                                └────────────────────────────┴──────┬──────┴─────────────────┘
  *                                                                RtmpServer
  * ```
  *
@@ -23,6 +23,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Authenticator } from "./access/Authenticator.ts"
 import { RtmpConfig } from "./config/RtmpConfig.ts"
+import { Distribution } from "./live/Distribution.ts"
 import { StreamEvents } from "./live/StreamEvents.ts"
 import { StreamRegistry } from "./live/StreamRegistry.ts"
 import { MediaClassifier } from "./media/MediaFrame.ts"
@@ -54,8 +55,10 @@ export interface Parts {
   readonly authenticator: Layer.Layer<Authenticator>
   /** Ingest: what media messages are to their stream. */
   readonly ingest: Layer.Layer<MediaClassifier>
-  /** Registry and distribution of live streams. */
-  readonly registry: Layer.Layer<StreamRegistry, never, StreamEvents | MediaClassifier | RtmpConfig>
+  /** Distribution: how viewers are fed. */
+  readonly distribution: Layer.Layer<Distribution>
+  /** The registry of live streams. */
+  readonly registry: Layer.Layer<StreamRegistry, never, StreamEvents | MediaClassifier | Distribution | RtmpConfig>
 }
 
 /** The registry with the options that the configuration asks for. */
@@ -72,6 +75,7 @@ export const defaultParts: Parts = {
   commands: ServerCommands.layer,
   authenticator: Authenticator.layerOpen,
   ingest: MediaClassifier.layer,
+  distribution: Distribution.layer,
   registry: layerRegistry
 }
 
@@ -86,7 +90,7 @@ export const layerWith = (
   const session = ServerSession.layer.pipe(
     Layer.provide([all.handshake, all.chunkReading, all.chunkWriting, all.amf, all.commands])
   )
-  const live = all.registry.pipe(Layer.provide(all.ingest), Layer.provideMerge(StreamEvents.layer))
+  const live = all.registry.pipe(Layer.provide([all.ingest, all.distribution]), Layer.provideMerge(StreamEvents.layer))
   return RtmpServer.layer.pipe(
     Layer.provide([session, all.authenticator, ServerEvents.layer]),
     Layer.provideMerge(live)

@@ -24,7 +24,8 @@ import * as ChunkReader from "../protocol/ChunkReader.ts"
 import * as ChunkWriter from "../protocol/ChunkWriter.ts"
 import * as Message from "../protocol/Message.ts"
 import type { OverflowReason, ViewerSink } from "./Outbox.ts"
-import { type PublishConflict, StreamNotFound, StreamRegistry, type TooManyWaiting } from "./StreamRegistry.ts"
+import { type PublishConflict, StreamNotFound, type TooManyWaiting } from "./Registry.ts"
+import { StreamRegistry } from "./StreamRegistry.ts"
 
 /** The consumer of a subscription did not keep up with the stream. */
 export class SubscriptionLost extends Data.TaggedError("SubscriptionLost")<{

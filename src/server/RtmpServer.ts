@@ -23,9 +23,9 @@ import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { Authenticator } from "../access/Authenticator.ts"
 import { RtmpConfig } from "../config/RtmpConfig.ts"
+import type { RegistryStatistics } from "../live/Registry.ts"
 import type { StreamEvent } from "../live/StreamEvents.ts"
 import { StreamEvents } from "../live/StreamEvents.ts"
-import type { RegistryStatistics } from "../live/StreamRegistry.ts"
 import { StreamRegistry } from "../live/StreamRegistry.ts"
 import { ServerSession } from "../protocol/ServerSession.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
@@ -49,6 +49,11 @@ export interface ServerStatistics {
   readonly accepted: number
   /** Connections refused for a limit since the start. */
   readonly refused: number
+  /** Handshakes completed since the start, and those among them whose C2 did not repeat S1 (RTMP 1.0 §5.2.4). */
+  readonly handshakesCompleted: number
+  readonly echoMismatches: number
+  /** Messages of unknown types that were skipped, of connections that ended and that are open. */
+  readonly unknownMessages: number
   /** Bytes of all connections that ended and all that are open. */
   readonly bytesReceived: number
   readonly bytesSent: number
@@ -120,9 +125,15 @@ const make = Effect.gen(function* () {
   let running: Running | undefined
   let accepted = 0
   let refused = 0
-  const past = { bytesReceived: 0, bytesSent: 0 }
+  let handshakesCompleted = 0
+  let echoMismatches = 0
+  const past = { bytesReceived: 0, bytesSent: 0, unknownMessages: 0 }
 
   const emit = (event: ServerEvent): void => {
+    if (event._tag === "HandshakeCompleted") {
+      handshakesCompleted++
+      if (!event.echoMatches) echoMismatches++
+    }
     emitEvent(event)
     const line = ServerLog.serverLine(event)
     if (ServerLog.isEnabled(line, Context.get(context, References.MinimumLogLevel))) runFork(ServerLog.write(line))
@@ -178,6 +189,7 @@ const make = Effect.gen(function* () {
           connections.delete(connection)
           past.bytesReceived += connection.totals.bytesReceived
           past.bytesSent += connection.totals.bytesSent
+          past.unknownMessages += connection.session.statistics.unknownMessages
           if (connections.size === 0) empty.openUnsafe()
         })
       )
@@ -243,15 +255,18 @@ const make = Effect.gen(function* () {
     streamEvents: streamEvents.events,
     statistics: Effect.sync(() => {
       const totals = { ...past }
-      for (const { totals: open } of connections) {
+      for (const { session, totals: open } of connections) {
         totals.bytesReceived += open.bytesReceived
         totals.bytesSent += open.bytesSent
+        totals.unknownMessages += session.statistics.unknownMessages
       }
       return {
         connections: connections.size,
         handshakes: handshakes(),
         accepted,
         refused,
+        handshakesCompleted,
+        echoMismatches,
         ...totals,
         live: registry.statistics(wheel.nowMs())
       }

@@ -6,6 +6,7 @@ import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
+import { Distribution } from "../../src/live/Distribution.ts"
 import { defaultLiveOptions } from "../../src/live/LiveOptions.ts"
 import * as LiveStreamStream from "../../src/live/LiveStreamStream.ts"
 import { StreamEvents } from "../../src/live/StreamEvents.ts"
@@ -23,7 +24,9 @@ const options = {
   outbox: { ...defaultLiveOptions.outbox, stallTimeoutMs: 500 }
 } as const
 
-const Live = StreamRegistry.layerWith(options).pipe(Layer.provide([StreamEvents.layer, MediaClassifier.layer]))
+const Live = StreamRegistry.layerWith(options).pipe(
+  Layer.provide([StreamEvents.layer, MediaClassifier.layer, Distribution.layer])
+)
 
 const message = (kind: LiveArbitrary.MediaContent["kind"], number: number, bytes = 300) =>
   LiveArbitrary.message({ kind, number }, number * 20, bytes)

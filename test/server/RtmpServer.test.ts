@@ -5,7 +5,11 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import { AccessDenied, Authenticator } from "../../src/access/Authenticator.ts"
+import type { MakeOutbox } from "../../src/live/Distribution.ts"
+import { Distribution } from "../../src/live/Distribution.ts"
 import { defaultLiveOptions } from "../../src/live/LiveOptions.ts"
+import type { Prologue } from "../../src/live/Outbox.ts"
+import { Outbox } from "../../src/live/Outbox.ts"
 import { StreamRegistry } from "../../src/live/StreamRegistry.ts"
 import * as Amf from "../../src/protocol/amf/AmfValue.ts"
 import * as Bytes from "../../src/protocol/Bytes.ts"
@@ -350,6 +354,27 @@ describe("a custom server", () => {
     }).pipe(Effect.provide(TestServer.layer({}, { authenticator: friends })))
   )
 
+  it.effect("feeds its viewers through outboxes of its own", () => {
+    let delivered = 0
+    class CountingOutbox extends Outbox {
+      override start(prologue: Prologue, nowMs: number): void {
+        delivered++
+        super.start(prologue, nowMs)
+      }
+    }
+    const distribution = Layer.succeed(Distribution, {
+      makeOutbox: (...parts: Parameters<MakeOutbox>) => new CountingOutbox(...parts)
+    })
+    return Effect.gen(function* () {
+      const from = yield* publisher("a")
+      yield* from.send(...opening())
+      yield* viewer("a")
+      yield* viewer("a")
+      yield* settle
+      assert.strictEqual(delivered, 2)
+    }).pipe(Effect.provide(TestServer.layer({}, { distribution })))
+  })
+
   it.effect("shakes hands in its own way, and keeps streams in its own registry", () => {
     let handshakes = 0
     const keys: Array<string> = []
@@ -402,6 +427,25 @@ const bind = (inner: StreamRegistry["Service"]): StreamRegistry["Service"] => ({
   nextDeadlineMs: () => inner.nextDeadlineMs(),
   close: (nowMs) => inner.close(nowMs),
   statistics: (nowMs) => inner.statistics(nowMs)
+})
+
+describe("statistics", () => {
+  it.effect("count handshakes whose C2 does not repeat S1, and messages of unknown types", () =>
+    Effect.gen(function* () {
+      const server = yield* RtmpServer
+      const polite = yield* client
+      yield* polite.open("live")
+      const sloppy = yield* client
+      const hello = new Uint8Array(1537)
+      hello[0] = 3
+      yield* sloppy.sendRaw(hello)
+      yield* sloppy.sendRaw(new Uint8Array(1536))
+      yield* polite.send({ typeId: 99, streamId: 0, chunkStreamId: 3, timestamp: 0, payload: Uint8Array.of(1) })
+      yield* settle
+      const { echoMismatches, handshakesCompleted, unknownMessages } = yield* server.statistics
+      assert.deepStrictEqual([handshakesCompleted, echoMismatches, unknownMessages], [2, 1, 1])
+    }).pipe(Effect.provide(TestServer.layer()))
+  )
 })
 
 describe("capabilities", () => {

@@ -5,10 +5,12 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
+import { Distribution } from "../../src/live/Distribution.ts"
 import { defaultLiveOptions, type LiveOptions } from "../../src/live/LiveOptions.ts"
+import * as Registry from "../../src/live/Registry.ts"
 import type { StreamEvent } from "../../src/live/StreamEvents.ts"
 import * as StreamEvents from "../../src/live/StreamEvents.ts"
-import * as StreamRegistry from "../../src/live/StreamRegistry.ts"
+import { StreamRegistry } from "../../src/live/StreamRegistry.ts"
 import { MediaClassifier } from "../../src/media/MediaFrame.ts"
 import * as LiveArbitrary from "../../src/testing/LiveArbitrary.ts"
 import { letters, Recording } from "./Recording.ts"
@@ -27,7 +29,7 @@ const keyframe = (number: number) => LiveArbitrary.message({ kind: "Keyframe", n
 const setup = (overrides: Partial<LiveOptions> = {}) => {
   const events: Array<StreamEvent> = []
   const calls: Array<string> = []
-  const registry = StreamRegistry.make(
+  const registry = Registry.make(
     { ...options, ...overrides },
     {
       emit: (event) => events.push(event),
@@ -46,7 +48,7 @@ const setup = (overrides: Partial<LiveOptions> = {}) => {
 
 const got = (recording: Recording): string => letters(recording.received(options.chunkSize))
 
-describe("StreamRegistry: publishers", () => {
+describe("Registry: publishers", () => {
   it("gives a name to one publisher and refuses the next", () => {
     const { claim, registry } = setup()
     const first = Result.getOrThrow(claim(0))
@@ -161,7 +163,7 @@ describe("StreamRegistry: publishers", () => {
   })
 })
 
-describe("StreamRegistry: viewers", () => {
+describe("Registry: viewers", () => {
   it("finds no stream that nobody publishes", () => {
     const { registry, subscribe } = setup()
     const { result, sink } = subscribe(0)
@@ -249,7 +251,7 @@ describe("StreamRegistry: viewers", () => {
   })
 })
 
-describe("StreamRegistry: any life of a registry", () => {
+describe("Registry: any life of a registry", () => {
   const names = ["live/a", "live/b", "live/c"]
 
   it.prop(
@@ -258,12 +260,12 @@ describe("StreamRegistry: any life of a registry", () => {
     ([commands]) => {
       for (const conflict of ["reject", "takeover"] as const) {
         const events: Array<StreamEvent> = []
-        const registry = StreamRegistry.make(
+        const registry = Registry.make(
           { ...options, publisher: { ...options.publisher, conflict } },
           { emit: (event) => events.push(event) }
         )
-        const publications: Array<StreamRegistry.Publication> = []
-        const viewers: Array<{ viewer: StreamRegistry.Viewer; sink: Recording }> = []
+        const publications: Array<Registry.Publication> = []
+        const viewers: Array<{ viewer: Registry.Viewer; sink: Recording }> = []
         let takenOver = 0
         let nowMs = 0
         const pick = <A>(all: ReadonlyArray<A>, who: number): A | undefined => all[who % Math.max(1, all.length)]
@@ -360,14 +362,14 @@ describe("StreamRegistry: any life of a registry", () => {
 })
 
 describe("StreamRegistry: the service", () => {
-  const Live = StreamRegistry.StreamRegistry.layerWith(options).pipe(
+  const Live = StreamRegistry.layerWith(options).pipe(
     Layer.provideMerge(StreamEvents.StreamEvents.layer),
-    Layer.provide(MediaClassifier.layer)
+    Layer.provide([MediaClassifier.layer, Distribution.layer])
   )
 
   it.effect("flushes in a later turn, and ticks when something is due", () =>
     Effect.gen(function* () {
-      const registry = yield* StreamRegistry.StreamRegistry
+      const registry = yield* StreamRegistry
       const sink = new Recording()
       registry.subscribe(key, { sink, nowMs: registry.nowMs(), waitForPublisher: true })
       const publication = Result.getOrThrow(
@@ -392,7 +394,7 @@ describe("StreamRegistry: the service", () => {
 
   it.effect("collects media for the merge window", () =>
     Effect.gen(function* () {
-      const registry = yield* StreamRegistry.StreamRegistry
+      const registry = yield* StreamRegistry
       const publication = Result.getOrThrow(
         registry.claim(key, { publisherId: "p", credential: "", nowMs: registry.nowMs(), onTakenOver: () => {} })
       )
@@ -407,8 +409,8 @@ describe("StreamRegistry: the service", () => {
       assert.strictEqual(got(sink), "V0 K1")
     }).pipe(
       Effect.provide(
-        StreamRegistry.StreamRegistry.layerWith({ ...options, mergeWindowMs: 100 }).pipe(
-          Layer.provide([StreamEvents.StreamEvents.layer, MediaClassifier.layer])
+        StreamRegistry.layerWith({ ...options, mergeWindowMs: 100 }).pipe(
+          Layer.provide([StreamEvents.StreamEvents.layer, MediaClassifier.layer, Distribution.layer])
         )
       )
     )
@@ -418,7 +420,7 @@ describe("StreamRegistry: the service", () => {
     Effect.gen(function* () {
       const sink = new Recording()
       const events = yield* Effect.gen(function* () {
-        const registry = yield* StreamRegistry.StreamRegistry
+        const registry = yield* StreamRegistry
         const { events } = yield* StreamEvents.StreamEvents
         const listening = yield* Effect.forkChild(Stream.runCollect(Stream.take(events, 2)))
         yield* TestClock.adjust(0)

@@ -1,0 +1,534 @@
+/**
+ * All live streams of a server by name: who publishes, who watches, who waits, and when each of it ends.
+ *
+ * A name has at most one publisher. `claim` decides at once, synchronously, so that of any number of publishers in a
+ * race exactly one wins; the others are refused, or take over where the policy lets them. A publisher that vanishes
+ * leaves its viewers waiting for `resumeGraceMs`; one that goes silent is reported, and can be replaced by anybody.
+ *
+ * `Registry` is synchronous: time comes in, and `tick` does what is due. `nextDeadlineMs` says when that is, and is
+ * `undefined` when nothing is: an idle server never wakes. The service `StreamRegistry` drives one with Effect's clock
+ * and fibers.
+ *
+ * **Gotchas**
+ *
+ * - A publication that is over (unpublished, vanished, taken over) ignores every further call, so a connection that dies
+ *   late cannot hurt its successor.
+ * - `credential` is compared as it is: pass what identifies a permission (the id of a stream key), never a secret.
+ * - Publishers are known by their connection; whether they may publish at all has been decided before `claim`.
+ */
+import * as Data from "effect/Data"
+import * as Result from "effect/Result"
+import type { Message } from "../protocol/Message.ts"
+import { SHARED_MESSAGE_STREAM_ID } from "./Batch.ts"
+import type { MakeOutbox } from "./Distribution.ts"
+import * as Distribution from "./Distribution.ts"
+import { defaultLiveOptions, type LiveOptions } from "./LiveOptions.ts"
+import * as LiveStream from "./LiveStream.ts"
+import { BlockedViewers, type Outbox, type OutboxOwner, type OutboxStatistics, type ViewerSink } from "./Outbox.ts"
+import * as StreamEvents from "./StreamEvents.ts"
+
+/** A name could not be claimed: somebody publishes it already, or the registry is closed. */
+export class PublishConflict extends Data.TaggedError("PublishConflict")<{
+  readonly reason: "AlreadyPublished" | "Closed"
+  readonly streamKey: string
+}> {
+  /** One line for logs. */
+  override get message(): string {
+    return this.reason === "Closed" ? "the server is stopping" : "somebody publishes this stream already"
+  }
+}
+
+/** There is no such stream, and the viewer does not wait (or the registry is closed). */
+export class StreamNotFound extends Data.TaggedError("StreamNotFound")<{ readonly streamKey: string }> {
+  /** One line for logs. */
+  override get message(): string {
+    return "nobody publishes this stream"
+  }
+}
+
+/** There is no such stream, and as many viewers wait for streams as may. */
+export class TooManyWaiting extends Data.TaggedError("TooManyWaiting")<{
+  readonly streamKey: string
+  /** `PlayOptions.maxWaitingViewers`. */
+  readonly limit: number
+}> {
+  /** One line for logs. */
+  override get message(): string {
+    return `nobody publishes this stream, and ${this.limit} viewers wait already`
+  }
+}
+
+/** What a publisher claims a name with. */
+export interface ClaimOptions {
+  /** Who publishes, for events and statistics. */
+  readonly publisherId: string
+  /** What identifies the permission to publish; empty for an anonymous publisher. Not a secret. */
+  readonly credential: string
+  /** The time. */
+  readonly nowMs: number
+  /** Called once when another publisher has taken the name over. The publication is over by then. */
+  readonly onTakenOver: () => void
+}
+
+/** A publisher's hold on a name, until it ends. */
+export interface Publication {
+  /** The stream that it feeds. */
+  readonly stream: LiveStream.LiveStream
+  /** Who publishes. */
+  readonly publisherId: string
+  /** Whether it still holds the name. */
+  readonly isCurrent: boolean
+  /** Takes an audio, video, data or aggregate message. Tells whether any of it is relayed. */
+  readonly publish: (message: Message, nowMs: number) => boolean
+  /** Stops in an orderly way: the stream ends for its viewers at once. Idempotent. */
+  readonly unpublish: (nowMs: number) => void
+  /** The connection is lost: the viewers wait for a new claim until the grace is over. Idempotent. */
+  readonly vanish: (nowMs: number) => void
+}
+
+/** What a viewer subscribes with. */
+export interface SubscribeOptions {
+  /** Where its bytes go. */
+  readonly sink: ViewerSink
+  /** The time. */
+  readonly nowMs: number
+  /** The message stream id that its messages carry; 1 where left out. */
+  readonly messageStreamId?: number
+  /** Whether to wait where nobody publishes the stream yet. */
+  readonly waitForPublisher?: boolean
+}
+
+/** A viewer's hold on a stream, or its place among those who wait for one. */
+export interface Viewer {
+  /** Tells viewers of one registry apart. */
+  readonly id: number
+  /** Whether a stream has started it; `false` while it waits. */
+  readonly started: boolean
+  /** Whether it is gone: it left, its stream ended, or it was removed. */
+  readonly ended: boolean
+  /** Its socket has drained, and takes bytes again. */
+  readonly drained: (nowMs: number) => void
+  /** Leaves; the sink is not called any more. Idempotent. */
+  readonly leave: (nowMs: number) => void
+  /** Pauses and resumes audio and video; video goes on at a keyframe. */
+  readonly pause: (paused: boolean) => void
+  /** Switches audio off and on. */
+  readonly receiveAudio: (wanted: boolean) => void
+  /** Switches video off and on; it goes on at a keyframe. */
+  readonly receiveVideo: (wanted: boolean) => void
+  /** What it got and lost until now. */
+  readonly statistics: () => OutboxStatistics
+}
+
+/** One stream in `RegistryStatistics`. */
+export interface StreamStatistics extends LiveStream.LiveStreamStatistics {
+  /** Who publishes; `undefined` while the stream waits for its publisher to return. */
+  readonly publisherId: string | undefined
+  /** `Live`; `Silent` where a publisher sends nothing; `Vanished` where the publisher is lost. */
+  readonly state: "Live" | "Silent" | "Vanished"
+  /** When the stream was first claimed. */
+  readonly createdAtMs: number
+}
+
+/** A snapshot of a registry. */
+export interface RegistryStatistics {
+  /** All streams, oldest first. */
+  readonly streams: ReadonlyArray<StreamStatistics>
+  /** Streams with a publisher. */
+  readonly publishers: number
+  /** Viewers of all streams, those of ended streams included that are still given what waits for them. */
+  readonly viewers: number
+  /** Viewers who wait for streams that nobody publishes. */
+  readonly waitingViewers: number
+  /** Viewers whose sockets are full. */
+  readonly blockedViewers: number
+}
+
+/** What a registry calls. All of it is optional, and must return quickly. */
+export interface RegistryHooks {
+  /** Takes events. */
+  readonly emit?: StreamEvents.Emit
+  /** Called once when there is something to flush and was not before: call `flush` soon. */
+  readonly onDirty?: () => void
+  /** Called when `nextDeadlineMs` may have become earlier. */
+  readonly onDeadline?: () => void
+  /** Called with what a stream threw while it was flushed: a defect, which other streams must not feel. */
+  readonly onDefect?: (streamKey: string, defect: unknown) => void
+  /** Makes the viewers' outboxes; `Distribution.makeOutbox` where left out. */
+  readonly makeOutbox?: MakeOutbox
+  /** Replaces the classifier of media messages. */
+  readonly classify?: LiveStream.LiveStreamConfig["classify"]
+}
+
+interface Entry {
+  readonly key: string
+  readonly stream: LiveStream.LiveStream
+  readonly createdAtMs: number
+  publication: Claimed | undefined
+  lastMediaMs: number
+  /** Viewers were told that no media comes. */
+  unavailable: boolean
+  /** When the grace of a vanished publisher is over. */
+  graceEndsMs: number
+}
+
+/** What a publication calls. */
+interface ClaimOwner {
+  readonly mediaCame: (entry: Entry, nowMs: number) => void
+  readonly publicationEnded: (publication: Claimed, reason: "Unpublished" | "Vanished", nowMs: number) => void
+}
+
+interface Waiter {
+  readonly streamKey: string
+  readonly deadlineMs: number
+}
+
+const ignore = () => {}
+
+/** The streams of one server. Made by `make`. */
+export class Registry {
+  /** The numbers that its streams are made with. */
+  readonly options: LiveOptions
+  readonly #hooks: RegistryHooks
+  readonly #emit: StreamEvents.Emit
+  readonly #onDeadline: () => void
+  readonly #makeOutbox: MakeOutbox
+  readonly #entries = new Map<string, Entry>()
+  /** In the order in which their grace ends. */
+  readonly #vanished = new Set<Entry>()
+  /** In the order in which they give up, and the same by name. */
+  readonly #waiters = new Map<Outbox, Waiter>()
+  readonly #waitersByKey = new Map<string, Set<Outbox>>()
+  readonly #blocked: BlockedViewers
+  readonly #waitingOwner: OutboxOwner
+  readonly #claimOwner: ClaimOwner
+  #dirty: Array<LiveStream.LiveStream> = []
+  #silenceCheckMs = Number.POSITIVE_INFINITY
+  #nextStreamId = 1
+  #nextViewerId = 1
+  #viewers = 0
+  #closed = false
+
+  constructor(options: LiveOptions = defaultLiveOptions, hooks: RegistryHooks = {}) {
+    this.options = options
+    this.#hooks = hooks
+    this.#emit = hooks.emit ?? StreamEvents.discard
+    this.#onDeadline = hooks.onDeadline ?? ignore
+    this.#makeOutbox = hooks.makeOutbox ?? Distribution.makeOutbox
+    this.#blocked = new BlockedViewers(this.#onDeadline)
+    this.#waitingOwner = { released: (outbox) => this.#forgetWaiter(outbox), videoTracks: () => 0 }
+    this.#claimOwner = {
+      mediaCame: (entry, nowMs) => this.#mediaCame(entry, nowMs),
+      publicationEnded: (publication, reason, nowMs) => this.#publicationEnded(publication, reason, nowMs)
+    }
+  }
+
+  /** Claims a name for a publisher. Viewers who wait for it are started before this returns. */
+  claim(streamKey: string, options: ClaimOptions): Result.Result<Publication, PublishConflict> {
+    const { nowMs, publisherId } = options
+    if (this.#closed) return Result.fail(new PublishConflict({ reason: "Closed", streamKey }))
+    let entry = this.#entries.get(streamKey)
+    const resumed = entry !== undefined
+    const previous = entry?.publication
+    if (entry !== undefined && previous !== undefined && !this.#mayTakeOver(entry, previous, options)) {
+      return Result.fail(new PublishConflict({ reason: "AlreadyPublished", streamKey }))
+    }
+    entry ??= this.#add(streamKey, nowMs)
+    if (previous !== undefined) this.#endPublication(previous, "TakenOver", nowMs)
+    this.#vanished.delete(entry)
+    const publication = new Claimed(this.#claimOwner, entry, options)
+    entry.publication = publication
+    entry.lastMediaMs = nowMs
+    entry.stream.beginSession(nowMs)
+    this.#emit({ _tag: "Published", streamKey, atMs: nowMs, publisherId, resumed })
+    this.#watchSilence(nowMs)
+    const waiters = this.#waitersByKey.get(streamKey)
+    if (waiters !== undefined) {
+      for (const outbox of [...waiters]) {
+        this.#forgetWaiter(outbox)
+        this.#attach(entry, outbox, nowMs)
+      }
+    }
+    previous?.takenOver()
+    return Result.succeed(publication)
+  }
+
+  /** Adds a viewer. It is started before this returns where the stream exists, and waits where it may. */
+  subscribe(streamKey: string, options: SubscribeOptions): Result.Result<Viewer, StreamNotFound | TooManyWaiting> {
+    const { nowMs, sink } = options
+    const entry = this.#entries.get(streamKey)
+    const { maxWaitingViewers, waitTimeoutMs } = this.options.play
+    if (this.#closed || (entry === undefined && options.waitForPublisher !== true)) {
+      return Result.fail(new StreamNotFound({ streamKey }))
+    }
+    if (entry === undefined && this.#waiters.size >= maxWaitingViewers) {
+      return Result.fail(new TooManyWaiting({ streamKey, limit: maxWaitingViewers }))
+    }
+    const outbox = this.#makeOutbox(
+      this.#nextViewerId++,
+      sink,
+      options.messageStreamId ?? SHARED_MESSAGE_STREAM_ID,
+      this.options.outbox,
+      this.#blocked,
+      this.#waitingOwner
+    )
+    if (entry !== undefined) this.#attach(entry, outbox, nowMs)
+    else {
+      this.#waiters.set(outbox, { streamKey, deadlineMs: nowMs + waitTimeoutMs })
+      const waiters = this.#waitersByKey.get(streamKey)
+      if (waiters === undefined) this.#waitersByKey.set(streamKey, new Set([outbox]))
+      else waiters.add(outbox)
+      if (this.#waiters.size === 1) this.#onDeadline()
+    }
+    return Result.succeed(outbox)
+  }
+
+  /** The stream of this name, if it is published or waits for its publisher's return. */
+  get(streamKey: string): LiveStream.LiveStream | undefined {
+    return this.#entries.get(streamKey)?.stream
+  }
+
+  /** Flushes every stream that was published to since the last flush. */
+  flush(nowMs: number): void {
+    const dirty = this.#dirty
+    this.#dirty = []
+    for (let i = 0; i < dirty.length; i++) {
+      const stream = dirty[i]!
+      try {
+        stream.flush(nowMs)
+      } catch (defect) {
+        this.#hooks.onDefect?.(stream.key, defect)
+      }
+    }
+  }
+
+  /** Does what is due: stalled viewers, waits and graces that are over, publishers gone silent. */
+  tick(nowMs: number): void {
+    this.#blocked.removeStalled(nowMs)
+    for (const [outbox, waiter] of this.#waiters) {
+      if (waiter.deadlineMs > nowMs) break
+      outbox.end("NotFound", nowMs)
+    }
+    for (const entry of this.#vanished) {
+      if (entry.graceEndsMs > nowMs) break
+      this.#remove(entry)
+      entry.stream.end("PublisherLost", nowMs)
+    }
+    if (this.#silenceCheckMs <= nowMs) this.#checkSilence(nowMs)
+  }
+
+  /** When `tick` has something to do; `undefined` where it has not. */
+  nextDeadlineMs(): number | undefined {
+    let next = this.#blocked.nextStallMs() ?? Number.POSITIVE_INFINITY
+    for (const waiter of this.#waiters.values()) {
+      next = Math.min(next, waiter.deadlineMs)
+      break
+    }
+    for (const entry of this.#vanished) {
+      next = Math.min(next, entry.graceEndsMs)
+      break
+    }
+    if (this.#entries.size > this.#vanished.size) next = Math.min(next, this.#silenceCheckMs)
+    return next === Number.POSITIVE_INFINITY ? undefined : next
+  }
+
+  /** Ends every stream and every wait, and refuses whatever comes after. Idempotent. */
+  close(nowMs: number): void {
+    this.#closed = true
+    for (const entry of [...this.#entries.values()]) {
+      if (entry.publication !== undefined) this.#endPublication(entry.publication, "Shutdown", nowMs)
+      this.#remove(entry)
+      entry.stream.end("Shutdown", nowMs)
+    }
+    for (const outbox of [...this.#waiters.keys()]) outbox.end("Shutdown", nowMs)
+  }
+
+  /** What all streams do, with rates over the seconds before `nowMs`. */
+  statistics(nowMs: number): RegistryStatistics {
+    const streams: Array<StreamStatistics> = []
+    let publishers = 0
+    for (const entry of this.#entries.values()) {
+      if (entry.publication !== undefined) publishers++
+      streams.push({
+        ...entry.stream.statistics(nowMs),
+        publisherId: entry.publication?.publisherId,
+        state: entry.publication === undefined ? "Vanished" : entry.unavailable ? "Silent" : "Live",
+        createdAtMs: entry.createdAtMs
+      })
+    }
+    return {
+      streams,
+      publishers,
+      viewers: this.#viewers,
+      waitingViewers: this.#waiters.size,
+      blockedViewers: this.#blocked.size
+    }
+  }
+
+  #mediaCame(entry: Entry, nowMs: number): void {
+    entry.lastMediaMs = nowMs
+    if (!entry.unavailable) return
+    entry.unavailable = false
+    this.#emit({ _tag: "Resumed", streamKey: entry.key, atMs: nowMs })
+    entry.stream.markResumed(nowMs)
+    this.#watchSilence(nowMs)
+  }
+
+  #publicationEnded(publication: Claimed, reason: "Unpublished" | "Vanished", nowMs: number): void {
+    const { entry } = publication
+    const { resumeGraceMs } = this.options.publisher
+    this.#endPublication(publication, reason, nowMs)
+    if (reason === "Unpublished" || resumeGraceMs <= 0) {
+      this.#remove(entry)
+      entry.stream.end(reason === "Unpublished" ? "Unpublished" : "PublisherLost", nowMs)
+      return
+    }
+    entry.graceEndsMs = nowMs + resumeGraceMs
+    this.#vanished.add(entry)
+    this.#markUnavailable(entry, "Vanished", nowMs)
+    this.#onDeadline()
+  }
+
+  #mayTakeOver(entry: Entry, previous: Claimed, claim: ClaimOptions): boolean {
+    const { conflict, silentAfterMs } = this.options.publisher
+    if (claim.nowMs - entry.lastMediaMs >= silentAfterMs) return true
+    return conflict === "takeover" && previous.credential === claim.credential
+  }
+
+  #add(streamKey: string, nowMs: number): Entry {
+    const stream = LiveStream.make(streamKey, {
+      options: this.options,
+      id: this.#nextStreamId++,
+      emit: this.#emit,
+      blocked: this.#blocked,
+      onDirty: (dirty) => {
+        this.#dirty.push(dirty)
+        if (this.#dirty.length === 1) this.#hooks.onDirty?.()
+      },
+      onReleased: () => {
+        this.#viewers--
+      },
+      ...(this.#hooks.classify === undefined ? {} : { classify: this.#hooks.classify })
+    })
+    const entry: Entry = {
+      key: streamKey,
+      stream,
+      createdAtMs: nowMs,
+      publication: undefined,
+      lastMediaMs: nowMs,
+      unavailable: false,
+      graceEndsMs: 0
+    }
+    this.#entries.set(streamKey, entry)
+    return entry
+  }
+
+  #remove(entry: Entry): void {
+    this.#entries.delete(entry.key)
+    this.#vanished.delete(entry)
+  }
+
+  #attach(entry: Entry, outbox: Outbox, nowMs: number): void {
+    this.#viewers++
+    entry.stream.attach(outbox, nowMs)
+  }
+
+  #endPublication(publication: Claimed, reason: StreamEvents.UnpublishReason, nowMs: number): void {
+    const { entry, publisherId } = publication
+    publication.end()
+    entry.publication = undefined
+    entry.stream.flush(nowMs)
+    this.#emit({ _tag: "Unpublished", streamKey: entry.key, atMs: nowMs, publisherId, reason })
+  }
+
+  #forgetWaiter(outbox: Outbox): void {
+    const waiter = this.#waiters.get(outbox)
+    if (waiter === undefined) return
+    this.#waiters.delete(outbox)
+    const waiters = this.#waitersByKey.get(waiter.streamKey)!
+    waiters.delete(outbox)
+    if (waiters.size === 0) this.#waitersByKey.delete(waiter.streamKey)
+  }
+
+  #markUnavailable(entry: Entry, reason: "Silent" | "Vanished", nowMs: number): void {
+    if (entry.unavailable) return
+    entry.unavailable = true
+    this.#emit({ _tag: "Unavailable", streamKey: entry.key, atMs: nowMs, reason })
+    entry.stream.markDry(nowMs)
+  }
+
+  #watchSilence(nowMs: number): void {
+    const checkMs = nowMs + this.options.publisher.silentAfterMs
+    if (checkMs >= this.#silenceCheckMs) return
+    this.#silenceCheckMs = checkMs
+    this.#onDeadline()
+  }
+
+  #checkSilence(nowMs: number): void {
+    const { silentAfterMs } = this.options.publisher
+    let next = Number.POSITIVE_INFINITY
+    this.#silenceCheckMs = next
+    for (const entry of [...this.#entries.values()]) {
+      if (entry.publication === undefined || entry.unavailable) continue
+      const silentAtMs = entry.lastMediaMs + silentAfterMs
+      if (silentAtMs <= nowMs) this.#markUnavailable(entry, "Silent", nowMs)
+      else next = Math.min(next, silentAtMs)
+    }
+    this.#silenceCheckMs = Math.min(this.#silenceCheckMs, next)
+  }
+}
+
+class Claimed implements Publication {
+  readonly entry: Entry
+  readonly publisherId: string
+  readonly credential: string
+  readonly #owner: ClaimOwner
+  readonly #onTakenOver: () => void
+  #current = true
+
+  constructor(owner: ClaimOwner, entry: Entry, options: ClaimOptions) {
+    this.#owner = owner
+    this.entry = entry
+    this.publisherId = options.publisherId
+    this.credential = options.credential
+    this.#onTakenOver = options.onTakenOver
+  }
+
+  get stream(): LiveStream.LiveStream {
+    return this.entry.stream
+  }
+
+  get isCurrent(): boolean {
+    return this.#current
+  }
+
+  publish(message: Message, nowMs: number): boolean {
+    if (!this.#current) return false
+    const accepted = this.entry.stream.publish(message, nowMs)
+    if (accepted) this.#owner.mediaCame(this.entry, nowMs)
+    return accepted
+  }
+
+  unpublish(nowMs: number): void {
+    if (this.#current) this.#owner.publicationEnded(this, "Unpublished", nowMs)
+  }
+
+  vanish(nowMs: number): void {
+    if (this.#current) this.#owner.publicationEnded(this, "Vanished", nowMs)
+  }
+
+  end(): void {
+    this.#current = false
+  }
+
+  takenOver(): void {
+    try {
+      this.#onTakenOver()
+    } catch {
+      // The publication is over; what its owner makes of that is not ours.
+    }
+  }
+}
+
+/** Makes an empty registry that its owner ticks and flushes. */
+export const make = (options?: LiveOptions, hooks?: RegistryHooks): Registry => new Registry(options, hooks)
