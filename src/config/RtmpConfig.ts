@@ -92,7 +92,7 @@ const limits = {
   maxConnections: key(count({ min: 1, max: 1_000_000, unit: "connections" }), 1000, "Connections at the same time"),
   maxPendingHandshakes: key(
     count({ min: 1, max: 1_000_000, unit: "connections" }),
-    256,
+    1000,
     "Connections whose handshake is not finished yet"
   ),
   maxNameBytes: key(bytes({ min: "1", max: "64KiB" }), 255, "Longest name of an application or a stream"),

@@ -69,6 +69,7 @@ export class RtmpConnection implements Deadline {
   #holdsReplies = false
   #closing: { readonly error: CloseError; readonly untilMs: number } | undefined
   #lingered = 0
+  #defect: Cause.Cause<never> | undefined
 
   constructor(id: string, transport: Connection, session: Session, environment: ConnectionEnvironment) {
     this.id = id
@@ -313,7 +314,7 @@ export class RtmpConnection implements Deadline {
     const key = RtmpUrl.streamKey(request.application, request.stream)
     const { streamId } = request
     let accepted = false
-    const drained = (): void => this.#viewers.get(streamId)?.drained(wheel.nowMs())
+    const drained = (): void => this.#guard(() => this.#viewers.get(streamId)?.drained(wheel.nowMs()))
     const sink: ViewerSink = {
       write: (bytes) => {
         // In the order in which they were made: what was said of the stream goes out before the stream.
@@ -435,7 +436,7 @@ export class RtmpConnection implements Deadline {
 
   /** Does what is due. */
   tick(nowMs: number): void {
-    if (this.#closing === undefined) this.#apply(this.session.tick(nowMs))
+    if (this.#closing === undefined) this.#guard(() => this.#apply(this.session.tick(nowMs)))
     else {
       this.#closing = { error: this.#closing.error, untilMs: Number.POSITIVE_INFINITY }
       this.transport.destroy()
@@ -455,6 +456,16 @@ export class RtmpConnection implements Deadline {
     }
     this.transport.end()
     this.#environment.wheel.schedule(this)
+  }
+
+  /** Runs what is called from outside of the fiber: what it throws ends this connection, as a defect of the fiber does. */
+  #guard(run: () => void): void {
+    try {
+      run()
+    } catch (defect) {
+      this.#defect ??= Cause.die(defect)
+      this.transport.destroy()
+    }
   }
 
   #release(): void {
@@ -482,6 +493,7 @@ export class RtmpConnection implements Deadline {
   }
 
   #verdict(exit: Exit.Exit<never, TransportError>): { readonly reason: CloseReason; readonly detail: string } {
+    if (this.#defect !== undefined) return { reason: "Defect", detail: Cause.pretty(this.#defect) }
     if (this.#closing !== undefined) {
       return { reason: closeReason(this.#closing.error), detail: this.#closing.error.message }
     }

@@ -51,6 +51,8 @@ const nginxName = "nginx-rtmp"
 // What a server gives a joiner at once, up to some seconds of video, is on its way for a moment, and new code runs slowly.
 const settleMs = 3_000
 const quickSettleMs = 500
+// More than any mode adds.
+const behindMs = 1_000
 
 interface Load {
   readonly streams: number
@@ -82,6 +84,15 @@ const publishersFor = Effect.fnUntraced(function* (served: Served, load: Load) {
   return { streams, publishers }
 })
 
+/** Waits, though not for ever, until no viewer still reads what came before it joined: that would count as delivered. */
+const caughtUp = Effect.fnUntraced(function* (viewers: Loaders.Loader) {
+  for (let tries = 0; tries < 20; tries++) {
+    yield* viewers.ask({ do: "reset" })
+    yield* Effect.sleep(500)
+    if (latencyPercentile(yield* viewers.ask({ do: "report" }), 1) < behindMs) return
+  }
+})
+
 /** Starts a server, its publishers and its viewers, and waits until all of them have video and all is calm. */
 const bringUp = Effect.fnUntraced(function* (
   plan: Plan,
@@ -102,6 +113,7 @@ const bringUp = Effect.fnUntraced(function* (
   })
   yield* viewers.started(30_000 + (load.viewers / perSecond) * 2_000)
   yield* Effect.sleep(plan.quick ? quickSettleMs : settleMs)
+  yield* caughtUp(viewers)
   return { served, publishers, viewers }
 })
 

@@ -375,6 +375,33 @@ describe("a custom server", () => {
     }).pipe(Effect.provide(TestServer.layer({}, { distribution })))
   })
 
+  it.effect("survives a defect of an outbox, which ends that viewer's connection alone", () => {
+    class FaultyOutbox extends Outbox {
+      override drained(nowMs: number): void {
+        if (this.id === 1) throw new Error("a bug in the outbox")
+        super.drained(nowMs)
+      }
+    }
+    const distribution = Layer.succeed(Distribution, {
+      makeOutbox: (...parts: Parameters<MakeOutbox>) => new FaultyOutbox(...parts)
+    })
+    return Effect.gen(function* () {
+      const log = yield* events
+      const from = yield* publisher("a")
+      yield* from.send(...opening())
+      const unlucky = yield* viewer("a")
+      const lucky = yield* viewer("a")
+      yield* from.send(Media.interFrame(33))
+      yield* settle
+      yield* from.send(Media.interFrame(66))
+      yield* settle
+      yield* unlucky.waitForClose
+      assert.strictEqual(frames(lucky).at(-1), "inter @66")
+      yield* settle
+      assert.deepStrictEqual(closes(log), ["Defect in Subscribing"])
+    }).pipe(Effect.provide(TestServer.layer({}, { distribution })))
+  })
+
   it.effect("shakes hands in its own way, and keeps streams in its own registry", () => {
     let handshakes = 0
     const keys: Array<string> = []
