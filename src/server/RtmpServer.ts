@@ -106,6 +106,9 @@ export class RtmpServer extends Context.Service<
   )
 }
 
+// Of each turn of the event loop a fraction of a millisecond goes to log lines.
+const linesPerTurn = 4
+
 const make = Effect.gen(function* () {
   const config = yield* RtmpConfig
   const transport = yield* Transport
@@ -129,6 +132,7 @@ const make = Effect.gen(function* () {
   let echoMismatches = 0
   const past = { bytesReceived: 0, bytesSent: 0, unknownMessages: 0 }
 
+  const logging = Turns.make(linesPerTurn)
   const emit = (event: ServerEvent): void => {
     if (event._tag === "HandshakeCompleted") {
       handshakesCompleted++
@@ -136,7 +140,9 @@ const make = Effect.gen(function* () {
     }
     emitEvent(event)
     const line = ServerLog.serverLine(event)
-    if (ServerLog.isEnabled(line, Context.get(context, References.MinimumLogLevel))) runFork(ServerLog.write(line))
+    if (!ServerLog.isEnabled(line, Context.get(context, References.MinimumLogLevel))) return
+    // A rush of viewers is served first; their lines follow in the next turns, in order.
+    logging.later(() => runFork(ServerLog.write(line)))
   }
   const environment: ConnectionEnvironment = {
     wheel,
@@ -227,6 +233,7 @@ const make = Effect.gen(function* () {
         const dropped = connections.size
         for (const connection of [...connections]) connection.destroy()
         yield* Scope.close(scope, Exit.void)
+        logging.flush()
         yield* Effect.logInfo("stopped").pipe(
           Effect.annotateLogs({
             connections: open,

@@ -96,11 +96,21 @@ export class ServerEvents extends Context.Service<
       yield* Effect.forkScoped(
         Effect.forever(Effect.flatMap(Queue.takeAll(inbox), (events) => PubSub.publishAll(hub, events)))
       )
+      let subscribers = 0
+      const subscribed = Effect.acquireRelease(
+        Effect.sync(() => {
+          subscribers++
+        }),
+        () =>
+          Effect.sync(() => {
+            subscribers--
+          })
+      )
       return ServerEvents.of({
         emit: (event) => {
-          Queue.offerUnsafe(inbox, event)
+          if (subscribers > 0) Queue.offerUnsafe(inbox, event)
         },
-        events: Stream.fromPubSub(hub)
+        events: Stream.unwrap(Effect.as(subscribed, Stream.fromPubSub(hub)))
       })
     })
   )

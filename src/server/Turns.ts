@@ -10,11 +10,13 @@
 export interface Turns {
   /** Calls back in a later turn, after those that wait already. The callback must not throw. */
   readonly later: (callback: () => void) => void
+  /** Calls back at once, in order, all that wait. */
+  readonly flush: () => void
 }
 
-// Few, so that a connection that is being opened waits for little more than a tenth of a millisecond; turns that have
+// One, so that a connection that is being opened waits for little more than a tenth of a millisecond; turns that have
 // nothing else to do follow one another at once.
-const defaultPerTurn = 2
+const defaultPerTurn = 1
 
 // Lets input and output have their turn in between, which a microtask or a timer of 0 ms might not.
 const nextTurn = (callback: () => void): void => {
@@ -52,6 +54,11 @@ export const make = (perTurn: number = defaultPerTurn, schedule: (callback: () =
     later: (callback) => {
       waiting.push(callback)
       go()
+    },
+    flush: () => {
+      while (at < waiting.length) waiting[at++]!()
+      waiting = []
+      at = 0
     }
   }
 }

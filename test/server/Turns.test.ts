@@ -48,6 +48,18 @@ describe("Turns", () => {
     assert.strictEqual(scheduled.length, 0)
   })
 
+  it("does all that waits at once when it is flushed, and nothing of it again", () => {
+    const { scheduled, turn, turns } = setup(1)
+    const done: Array<number> = []
+    for (let i = 0; i < 3; i++) turns.later(() => done.push(i))
+    turns.flush()
+    assert.deepStrictEqual(done, [0, 1, 2])
+    while (scheduled.length > 0) turn()
+    turns.later(() => done.push(3))
+    while (scheduled.length > 0) turn()
+    assert.deepStrictEqual(done, [0, 1, 2, 3])
+  })
+
   it("keeps order over thousands of callbacks", () => {
     const { scheduled, turn, turns } = setup(16)
     const done: Array<number> = []
