@@ -9,7 +9,7 @@
  * NodeRuntime.runMain(Effect.provide(program, NodeClient.layer))
  * ```
  */
-import * as NodeSocket from "@effect/platform-node-shared/NodeSocket"
+import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { RtmpClient } from "../client/RtmpClient.ts"

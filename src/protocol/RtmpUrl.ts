@@ -24,6 +24,8 @@ export class NameError extends Data.TaggedError("NameError")<{
     | "RelativeSegment"
     | "TypePrefix"
     | "TrailingDotOrSpace"
+    | "EncodedQuery"
+    | "Url"
     | "TooManyParameters"
 }> {
   override get message(): string {
@@ -70,8 +72,10 @@ export const stream = (
   applicationName: string,
   limits: NameLimits = defaultNameLimits
 ): Result.Result<CanonicalName, NameError> => {
-  const split = splitQuery(raw)
-  const path = /^rtmps?:\/\//i.test(split.path) ? withoutServer(split.path, applicationName) : split.path
+  const isWhole = /^rtmps?(?::|%3a)(?:\/|%2f){2}/i.test(raw)
+  // A whole URL that was sent percent-encoded is decoded before its query is looked for.
+  const split = splitQuery(isWhole && !/^rtmps?:\/\//i.test(raw) ? percentDecode(raw) : raw)
+  const path = isWhole ? withoutServer(split.path, applicationName) : split.path
   const result = canonical("stream", path, split.query, limits)
   if (Result.isFailure(result)) return result
   if (result.success.name === "") return fail("stream", "Empty")
@@ -93,6 +97,12 @@ export const mergeQueries = (...queries: ReadonlyArray<string>): string =>
 
 /** The query of a tcUrl, empty where there is none or it is no URL. Quotes around it are tolerated. */
 export const queryOf = (url: string): string => splitQuery(url.replace(/^'|'$/g, "")).query
+
+/** The query of a tcUrl where it keeps to the limits of all queries; empty where it does not, since it is only a hint. */
+export const boundedQueryOf = (url: string, limits: NameLimits = defaultNameLimits): string => {
+  const query = queryOf(url)
+  return faultOf(query, limits) === undefined ? query : ""
+}
 
 /**
  * The first value of a query parameter, percent-decoded; `undefined` where it is absent. A parameter without `=` has
@@ -199,6 +209,14 @@ const hasControl = (text: string): boolean => {
   return false
 }
 
+const faultOf = (query: string, limits: NameLimits): NameError["reason"] | undefined => {
+  if (query === "") return undefined
+  if (query.length > limits.maxQueryBytes) return "TooLong"
+  if (Bytes.fromUtf8(query).length > limits.maxQueryBytes) return "TooLong"
+  if (query.split("&", limits.maxParameters + 1).length > limits.maxParameters) return "TooManyParameters"
+  return hasControl(query) ? "ControlCharacter" : undefined
+}
+
 const canonical = (
   part: "application" | "stream",
   path: string,
@@ -207,14 +225,12 @@ const canonical = (
 ): Result.Result<CanonicalName, NameError> => {
   // Checked before anything else looks at the text: a decoded name is never longer than its source.
   if (path.length > limits.maxNameBytes * 3) return fail(part, "TooLong")
-  if (query.length > limits.maxQueryBytes) return fail("query", "TooLong")
-  if (query !== "") {
-    if (Bytes.fromUtf8(query).length > limits.maxQueryBytes) return fail("query", "TooLong")
-    if (query.split("&", limits.maxParameters + 1).length > limits.maxParameters)
-      return fail("query", "TooManyParameters")
-    if (hasControl(query)) return fail("query", "ControlCharacter")
-  }
+  const queryFault = faultOf(query, limits)
+  if (queryFault !== undefined) return fail("query", queryFault)
   const decoded = percentDecode(path)
+  // An encoded question mark would carry a query, and with it a key, into the name and so into logs.
+  if (/[?#]/.test(decoded)) return fail(part, "EncodedQuery")
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(decoded)) return fail(part, "Url")
   if (decoded.includes("\uFFFD") || !decoded.isWellFormed()) return fail(part, "InvalidUtf8")
   if (hasControl(decoded)) return fail(part, "ControlCharacter")
   if (decoded.includes("\\")) return fail(part, "Backslash")

@@ -164,16 +164,14 @@ const connect: CommandHandler = (context, command) => {
     return
   }
   const tcUrl = Amf.getString(command.object, "tcUrl") ?? Amf.getString(command.object, "tcurl") ?? ""
-  const tcUrlQuery = RtmpUrl.queryOf(tcUrl)
+  const flashVer = Amf.getString(command.object, "flashVer") ?? Amf.getString(command.object, "flashver") ?? ""
   context.requestConnect(
     {
       application: name.success.name,
-      query: RtmpUrl.mergeQueries(
-        name.success.query,
-        tcUrlQuery.length <= context.options.names.maxQueryBytes ? tcUrlQuery : ""
-      ),
-      tcUrl,
-      flashVer: Amf.getString(command.object, "flashVer") ?? Amf.getString(command.object, "flashver") ?? "",
+      query: RtmpUrl.mergeQueries(name.success.query, RtmpUrl.boundedQueryOf(tcUrl, context.options.names)),
+      // Kept for as long as the connection lasts.
+      tcUrl: tcUrl.slice(0, context.options.names.maxQueryBytes),
+      flashVer: flashVer.slice(0, context.options.names.maxNameBytes),
       capsEx: Amf.getNumber(command.object, "capsEx") ?? 0,
       fourCcs: fourCcs(command.object)
     },

@@ -28,7 +28,7 @@ import * as Result from "effect/Result"
 import { AmfCodec } from "./amf/AmfCodec.ts"
 import type { AmfValue } from "./amf/AmfValue.ts"
 import * as Bytes from "./Bytes.ts"
-import type { ChunkReader } from "./ChunkReader.ts"
+import type { ChunkError, ChunkReader } from "./ChunkReader.ts"
 import { ChunkReading } from "./ChunkReader.ts"
 import type { ChunkWriter } from "./ChunkWriter.ts"
 import { ChunkWriting } from "./ChunkWriter.ts"
@@ -92,6 +92,8 @@ class SessionImpl implements Session, CommandContext {
   state: SessionState = "Connecting"
   connect: ConnectRequest | undefined
   #endedIn: SessionStage | undefined
+  /** What the reader failed with, while messages in front of the fault wait for a decision. */
+  #failure: ChunkError | undefined
   #outputs: Array<SessionOutput> = []
   #unsent: Array<Uint8Array> = []
   #request: Request | undefined
@@ -169,6 +171,7 @@ class SessionImpl implements Session, CommandContext {
     switch (request._tag) {
       case "Connect": {
         this.connect = request.request
+        this.parts.reader.setMaxMessageBytes(this.options.maxMessageBytes)
         this.#deadlines.idle(nowMs)
         this.parts.commands.connected(this, request.transaction)
         break
@@ -177,7 +180,6 @@ class SessionImpl implements Session, CommandContext {
         const stream = this.streams.get(request.request.streamId)
         if (stream === undefined || !this.#move("publish")) break
         stream.state = "Publishing"
-        this.parts.reader.setMaxMessageBytes(this.options.maxMessageBytes)
         this.parts.commands.publishing(this, stream, request.request)
         break
       }
@@ -185,6 +187,8 @@ class SessionImpl implements Session, CommandContext {
         const stream = this.streams.get(request.request.streamId)
         if (stream === undefined || !this.#move("play")) break
         stream.state = "Playing"
+        // Whoever plays sends nothing but commands.
+        this.parts.reader.setMaxMessageBytes(this.options.maxCommandBytes)
         this.parts.commands.playing(this, stream, request.request)
         break
       }
@@ -200,6 +204,7 @@ class SessionImpl implements Session, CommandContext {
     this.#backlog = []
     this.#backlogAt = 0
     if (at < backlog.length) this.#process(at === 0 ? backlog : backlog.slice(at))
+    this.#failIfDone()
     return this.#take()
   }
 
@@ -384,9 +389,10 @@ class SessionImpl implements Session, CommandContext {
   #read(bytes: Uint8Array): void {
     const result = this.parts.reader.push(bytes)
     if (Result.isFailure(result)) {
+      // What came before the fault is answered first, so that the answer does not depend on how the bytes were cut.
+      this.#failure = result.failure
       this.#process(result.failure.messages)
-      // Messages that a pending decision holds back die with the connection.
-      this.close(result.failure)
+      this.#failIfDone()
       return
     }
     this.#process(result.success)
@@ -395,6 +401,10 @@ class SessionImpl implements Session, CommandContext {
       this.#readerAnomalies = anomalies
       this.anomaly("ChunkHeaderRestart", "a message was cut short by a new header on its chunk stream")
     }
+  }
+
+  #failIfDone(): void {
+    if (this.#failure !== undefined && this.#request === undefined) this.close(this.#failure)
   }
 
   #process(messages: ReadonlyArray<Message.Message>): void {
@@ -551,6 +561,7 @@ class SessionImpl implements Session, CommandContext {
   #settle(): void {
     if (this.#isBusy || (this.state !== "Publishing" && this.state !== "Subscribing")) return
     this.#move("idle")
+    this.parts.reader.setMaxMessageBytes(this.options.maxMessageBytes)
     this.#deadlines.idle(this.#now)
   }
 

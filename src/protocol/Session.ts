@@ -24,7 +24,8 @@ import type { Status } from "./Status.ts"
  *   any byte counts as life, since OBS never answers a ping while it publishes.
  * - `chunkSize`: of what we send, announced once in the connect reply. FFmpeg adopts it for what it sends.
  * - `applications`: names that `connect` accepts; empty means any. `maxStreams`: message streams per connection.
- * - `maxCommandBytes`: message size before a publish was accepted. `maxMessageBytes`: after.
+ * - `maxCommandBytes`: size of a command, and of any message before connect was accepted or from a player.
+ *   `maxMessageBytes`: size of any other message.
  * - `maxAnomalies`: tolerated oddities; the budget refills by one a second.
  */
 export interface SessionOptions {

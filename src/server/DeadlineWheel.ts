@@ -8,6 +8,7 @@
  * Deadlines are rounded up, to a tenth of a second when they are near and to a whole second otherwise, so that those of
  * many connections share one wake-up.
  */
+import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
@@ -34,7 +35,7 @@ export interface DeadlineWheel {
 const coarseMs = 1_000
 const fineMs = 100
 // Deadlines nearer than this are worth a wake-up of their own.
-const nearMs = 2_500
+const nearMs = 15_000
 
 // Never now or earlier: a deadline that stays due is called again, but not before everybody else had a turn.
 const roundUp = (deadlineMs: number, nowMs: number): number => {
@@ -52,6 +53,7 @@ export const make: Effect.Effect<DeadlineWheel, never, Scope.Scope> = Effect.gen
   const registered = new Map<Deadline, number>()
   // An offer resumes its taker in a later turn of the event loop, never on the stack of whoever schedules.
   const earlier = yield* Effect.acquireRelease(Queue.sliding<void>(1), Queue.shutdown)
+  const defects: Array<unknown> = []
   let sleepingUntil = Number.POSITIVE_INFINITY
   const nowMs = (): number => monotonicMs(clock)
 
@@ -94,8 +96,13 @@ export const make: Effect.Effect<DeadlineWheel, never, Scope.Scope> = Effect.gen
       buckets.delete(at)
       for (const deadline of bucket) {
         registered.delete(deadline)
-        if (deadline.nextDeadlineMs() <= now) deadline.tick(now)
-        schedule(deadline)
+        try {
+          if (deadline.nextDeadlineMs() <= now) deadline.tick(now)
+          schedule(deadline)
+        } catch (defect) {
+          // One that throws is not called again; the others do not notice.
+          defects.push(defect)
+        }
       }
     }
   }
@@ -110,6 +117,7 @@ export const make: Effect.Effect<DeadlineWheel, never, Scope.Scope> = Effect.gen
           : Effect.timeoutOption(Queue.take(earlier), Math.ceil(waitMs))
       }
       turn()
+      if (defects.length > 0) yield* Effect.logError("a deadline failed", ...defects.splice(0).map(Cause.die))
     }
   })
   yield* Effect.forkScoped(run)

@@ -6,7 +6,7 @@
  * and published in one synchronous call, and a viewer's bytes are written by the stream that it watches.
  *
  * Closing is a half-close: what was queued is sent, then the end of the stream, and the fiber goes on reading and
- * dropping until the peer has closed too, at most `lingerMs` and `lingerBytes`. Otherwise the kernel would answer unread
+ * dropping until the peer has closed too, within bounds of time and bytes. Otherwise the kernel would answer unread
  * bytes with a reset that can overtake an error status which the peer has not read yet.
  */
 import * as Cause from "effect/Cause"
@@ -38,14 +38,23 @@ export interface ConnectionEnvironment {
   readonly registry: StreamRegistry["Service"]
   readonly authenticator: Authenticator["Service"]
   readonly emit: (event: ServerEvent) => void
+  /** Unsent bytes past which a viewer's connection is ended. */
+  readonly maxBufferedBytes: number
   /** Whether a viewer may wait for a stream that nobody publishes yet. */
   readonly waitForPublisher: boolean
 }
 
 type Request = Extract<SessionOutput, { readonly requestId: number }>
 
-/** How long, in milliseconds, and how much, in bytes, a closing connection goes on reading. */
+/** How long, in milliseconds, and how much, in bytes, a connection that did wrong is read on after its end. */
 const lingerMs = 1_000
+/**
+ * The same for one that ends in order: as long as the peer shows that it still takes what was sent, up to a bound. A
+ * socket that is closed while the peer sends (an acknowledgement, say) answers with a reset, and the peer loses the end.
+ */
+const orderlyIdleMs = 10_000
+const orderlyMs = 30_000
+const orderlyReasons: ReadonlySet<string> = new Set(["StreamEnded", "StreamNotFound", "ServerStopping"])
 const lingerBytes = 4 * 1024 * 1024
 
 // Replies that a client asked for and does not read. Media has bounds of its own.
@@ -67,7 +76,8 @@ export class RtmpConnection implements Deadline {
   #unreadReplyBytes = 0
   #replies: Array<Uint8Array> = []
   #holdsReplies = false
-  #closing: { readonly error: CloseError; readonly untilMs: number } | undefined
+  /** `lastMs`: up to when signs of life extend `untilMs`. */
+  #closing: { readonly error: CloseError; readonly lastMs: number; untilMs: number } | undefined
   #lingered = 0
   #defect: Cause.Cause<never> | undefined
 
@@ -108,7 +118,12 @@ export class RtmpConnection implements Deadline {
 
   #receive(bytes: Uint8Array): Request | undefined {
     if (this.#closing === undefined) return this.#apply(this.session.receive(bytes, this.#environment.wheel.nowMs()))
+    const closing = this.#closing
     this.#lingered += bytes.length
+    closing.untilMs = Math.max(
+      closing.untilMs,
+      Math.min(closing.lastMs, this.#environment.wheel.nowMs() + orderlyIdleMs)
+    )
     if (this.#lingered > lingerBytes) this.transport.destroy()
     return undefined
   }
@@ -314,14 +329,16 @@ export class RtmpConnection implements Deadline {
     const key = RtmpUrl.streamKey(request.application, request.stream)
     const { streamId } = request
     let accepted = false
-    const drained = (): void => this.#guard(() => this.#viewers.get(streamId)?.drained(wheel.nowMs()))
+    let viewing: Viewer | undefined
+    const drained = (): void => this.#guard(() => viewing?.drained(wheel.nowMs()))
     const sink: ViewerSink = {
       write: (bytes) => {
         // In the order in which they were made: what was said of the stream goes out before the stream.
         if (this.#replies.length > 0) this.#releaseReplies()
         this.#bytesSent += bytes.length
         if (this.transport.write(bytes)) return true
-        this.transport.onDrain(drained)
+        if (this.transport.bufferedBytes() > this.#environment.maxBufferedBytes) this.#overflow(key)
+        else this.transport.onDrain(drained)
         return false
       },
       later: () => this.#environment.turns.later(drained),
@@ -345,11 +362,9 @@ export class RtmpConnection implements Deadline {
       },
       onOverflow: (reason) => {
         this.#viewers.delete(streamId)
-        const error =
-          reason === "Stalled"
-            ? new SessionError({ reason: "OutboxStalled", detail: `the viewer of ${key} does not read` })
-            : new SessionError({ reason: "OutboxOverflow", detail: `the viewer of ${key} is too slow for the stream` })
-        this.#apply(this.session.abort(error))
+        if (reason !== "Stalled") return this.#overflow(key)
+        const detail = `the viewer of ${key} does not read`
+        this.#apply(this.session.abort(new SessionError({ reason: "OutboxStalled", detail })))
         this.transport.destroy()
       },
       onDrops: (drops) => {
@@ -371,7 +386,8 @@ export class RtmpConnection implements Deadline {
       )
       return
     }
-    this.#viewers.set(streamId, viewer.success)
+    viewing = viewer.success
+    this.#viewers.set(streamId, viewing)
     if (!accepted) {
       accepted = true
       this.#accept(requestId)
@@ -382,6 +398,13 @@ export class RtmpConnection implements Deadline {
       remote: this.transport.remote,
       streamKey: key
     })
+  }
+
+  /** Ends a connection that holds more unsent bytes than one viewer may, whatever they are. */
+  #overflow(key: string): void {
+    const detail = `the viewer of ${key} is too slow for the stream`
+    this.#apply(this.session.abort(new SessionError({ reason: "OutboxOverflow", detail })))
+    this.transport.destroy()
   }
 
   #endViewer(streamId: number): void {
@@ -438,7 +461,7 @@ export class RtmpConnection implements Deadline {
   tick(nowMs: number): void {
     if (this.#closing === undefined) this.#guard(() => this.#apply(this.session.tick(nowMs)))
     else {
-      this.#closing = { error: this.#closing.error, untilMs: Number.POSITIVE_INFINITY }
+      this.#closing.untilMs = Number.POSITIVE_INFINITY
       this.transport.destroy()
     }
   }
@@ -447,7 +470,10 @@ export class RtmpConnection implements Deadline {
     if (this.#closing !== undefined) return
     this.#releaseReplies()
     const isEarly = error._tag === "HandshakeError" || error.reason === "HandshakeTimeout"
-    this.#closing = { error, untilMs: this.#environment.wheel.nowMs() + lingerMs }
+    const nowMs = this.#environment.wheel.nowMs()
+    this.#closing = orderlyReasons.has(error.reason)
+      ? { error, untilMs: nowMs + orderlyIdleMs, lastMs: nowMs + orderlyMs }
+      : { error, untilMs: nowMs + lingerMs, lastMs: nowMs + lingerMs }
     this.#release()
     if (isEarly) {
       // Nothing was promised yet, and nothing is worth waiting for.

@@ -150,6 +150,8 @@ const make = Effect.gen(function* () {
     registry,
     authenticator,
     emit,
+    // A single message may be larger than an outbox.
+    maxBufferedBytes: Math.max(config.outbox.maxBytes, 2 * config.limits.maxMessageBytes),
     waitForPublisher: config.play.waitForPublisher
   }
 

@@ -26,7 +26,7 @@ const client = (remote: Endpoint): string =>
 
 const stream = (key: string): string => Log.escapeForLog(key, 255)
 
-// A client that ends where every session ends is no news at the default level; one that never got anywhere is.
+// A client that leaves during the handshake is a port scan or the health check of a load balancer.
 const closedEarly = new Set(["WaitingC0", "WaitingC1", "WaitingC2"])
 
 /** The line for an event of a connection. */
@@ -108,9 +108,9 @@ export const serverLine = (event: ServerEvent): LogLine => {
         }
       }
     case "ConnectionClosed": {
-      const quiet = event.reason === "ClientClosed" && closedEarly.has(event.stage) && event.totals.bytesReceived === 0
+      const quiet =
+        (event.reason === "ClientClosed" || event.reason === "ConnectionReset") && closedEarly.has(event.stage)
       return {
-        // Port scans and the health checks of load balancers connect and leave without a word.
         level: quiet ? "debug" : CloseReason.level(event.reason),
         message: "connection closed",
         fields: {

@@ -2,7 +2,8 @@
  * What the server needs of a network: a listener that accepts byte connections, and the connection itself.
  *
  * This is a contract, not an implementation. `src/node/NodeTransport.ts` fulfils it over Effect's own socket services
- * on Node (libuv underneath: epoll, kqueue, IOCP), `src/testing/MemoryTransport.ts` in memory.
+ * on Node (libuv underneath: epoll, kqueue, IOCP), `SocketTransport` over any `effect/socket` server, and
+ * `src/testing/MemoryNetwork.ts` in memory.
  *
  * Reading is an Effect, because a fiber waits for it; writing is a plain call, because media goes to a thousand viewers
  * in one turn of the event loop and no fiber may wake for that.

@@ -60,7 +60,8 @@ describe("RtmpUrl.stream", () => {
     ["$(id)", "$(id)"],
     ["*", "*"],
     ["rtmp://10.0.0.1/live/cam", "cam"],
-    ["rtmp://10.0.0.1/other/cam", "other/cam"]
+    ["rtmp://10.0.0.1/other/cam", "other/cam"],
+    ["rtmp%3A%2F%2Fuser:secret@10.0.0.1%2Flive%2Fcam%3Fk=secret", "cam"]
   ])("brings %j into the form %j", (raw, expected) => {
     assert.strictEqual(name(RtmpUrl.stream(raw, "live")), expected)
   })
@@ -72,6 +73,10 @@ describe("RtmpUrl.stream", () => {
     ["../../etc/passwd", "RelativeSegment"],
     ["C:\\x", "Backslash"],
     ["mp4:s.mp4", "TypePrefix"],
+    ["cam%3Fkey=secret", "EncodedQuery"],
+    ["cam%23x", "EncodedQuery"],
+    ["rtmpt://user:secret@host/live/cam", "Url"],
+    ["http%3A%2F%2Fhost%2Fcam", "Url"],
     ["MP4:s", "TypePrefix"],
     ["s ", "TrailingDotOrSpace"]
   ])("rejects %j as %s", (raw, reason) => {

@@ -135,6 +135,21 @@ describe("connect", () => {
 })
 
 describe("pipelined commands", () => {
+  it("in front of a fault are answered before the connection closes", () => {
+    const peer = new SessionPeer().shakeHands()
+    const connect = Command.encode({
+      name: "connect",
+      transactionId: 1,
+      values: [Amf.object({ app: "live" })],
+      streamId: 0
+    })
+    peer.bytes(Bytes.concat([ChunkWriter.make().write(connect), new Uint8Array(32).fill(0xff)]))
+    assert.strictEqual(peer.closed, undefined)
+    peer.accept()
+    assert.include(peer.drain(), "_result 1 NetConnection.Connect.Success")
+    assert.strictEqual(peer.closed, "ChunkError.UninitialisedChunkStream")
+  })
+
   it("are held back until connect is decided and then answered in order", () => {
     const peer = new SessionPeer().shakeHands()
     const writer = ChunkWriter.make()
@@ -226,8 +241,9 @@ describe("publish", () => {
     )
   })
 
-  it("accepts messages over the command limit only once it was accepted", () => {
+  it("refuses messages over the command limit before connect and from players, at their header", () => {
     const big = media(Message.VIDEO, new Array(70_000).fill(0x17))
+    assert.strictEqual(new SessionPeer().shakeHands().message(big).closed, "ChunkError.MessageTooLarge")
     const peer = new SessionPeer().publishing()
     peer.message(big)
     assert.strictEqual(peer.outputs.at(-1)?._tag, "Media")
