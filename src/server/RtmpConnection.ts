@@ -57,6 +57,9 @@ const orderlyMs = 30_000
 const orderlyReasons: ReadonlySet<string> = new Set(["StreamEnded", "StreamNotFound", "ServerStopping"])
 const lingerBytes = 4 * 1024 * 1024
 
+// Streams that one connection may wait for: all connections together have a limited number of places to wait.
+const maxWaiting = 2
+
 // Replies that a client asked for and does not read. Media has bounds of its own.
 const maxUnreadReplyBytes = 256 * 1024
 
@@ -375,7 +378,7 @@ export class RtmpConnection implements Deadline {
       sink,
       nowMs: wheel.nowMs(),
       messageStreamId: streamId,
-      waitForPublisher
+      waitForPublisher: waitForPublisher && this.#waiting < maxWaiting
     })
     if (Result.isFailure(viewer)) {
       const detail = `${request.stream} is not being published.`
@@ -405,6 +408,13 @@ export class RtmpConnection implements Deadline {
     const detail = `the viewer of ${key} is too slow for the stream`
     this.#apply(this.session.abort(new SessionError({ reason: "OutboxOverflow", detail })))
     this.transport.destroy()
+  }
+
+  /** Streams that this connection waits for. */
+  get #waiting(): number {
+    let count = 0
+    for (const viewer of this.#viewers.values()) if (!viewer.started) count++
+    return count
   }
 
   #endViewer(streamId: number): void {

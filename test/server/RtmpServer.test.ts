@@ -200,6 +200,16 @@ describe("a viewer of a stream that is not live", () => {
     }).pipe(Effect.provide(TestServer.layer({ session: { pingTimeout: "5 minutes" } })))
   )
 
+  it.effect("may wait for two streams on one connection and no more", () =>
+    Effect.gen(function* () {
+      const to = yield* client
+      yield* to.play(yield* to.open("live"), "a")
+      yield* to.play(yield* to.createStream, "b")
+      const error = yield* Effect.flip(to.play(yield* to.createStream, "c"))
+      assert.strictEqual(error.code, "NetStream.Play.StreamNotFound")
+    }).pipe(Effect.provide(TestServer.layer()))
+  )
+
   it.effect("is told StreamNotFound at once where waiting is switched off", () =>
     Effect.gen(function* () {
       const to = yield* client
