@@ -8,8 +8,9 @@
  *
  * **Gotchas**
  *
- * - A record keeps the whole batch alive, as all records of one flush share its memory. What lives long (sequence
- *   headers, metadata) is copied out by its owner.
+ * - A record keeps the whole batch alive, as all records of one flush share its memory: who holds records and has a
+ *   bound in bytes counts `buffer`, not the record. What lives long (sequence headers, metadata) is copied out by its
+ *   owner.
  * - Audio goes on chunk stream 4, video on 6 and data on 5. FFmpeg, GStreamer and librtmp take any; servers disagree.
  */
 import type { MediaFrame } from "../media/MediaFrame.ts"
@@ -166,11 +167,31 @@ export const encode = (pending: ReadonlyArray<PendingMessage>, chunkSize: number
   return { bytes, records, frames }
 }
 
-/** Copies a run of whole messages, addressed to another message stream. `starts` are the offsets of its messages. */
-export const readdress = (bytes: Uint8Array, starts: ReadonlyArray<number>, messageStreamId: number): Uint8Array => {
-  const out = bytes.slice()
-  for (let i = 0; i < starts.length; i++) Bytes.putU32Le(out, starts[i]! + messageStreamIdOffset, messageStreamId)
+/** Copies the messages `from` to `to` (exclusive) of a run, addressed to another message stream. */
+export const readdress = (run: Run, from: number, to: number, messageStreamId: number): Uint8Array => {
+  const { bytes, starts } = run
+  const offset = starts[from] ?? bytes.length
+  const out = bytes.slice(offset, starts[to] ?? bytes.length)
+  for (let i = from; i < to && i < starts.length; i++) {
+    Bytes.putU32Le(out, starts[i]! - offset + messageStreamIdOffset, messageStreamId)
+  }
   return out
+}
+
+/** Copies records of one batch into memory of exactly their size, so that they do not keep the batch alive any more. */
+export const repack = (records: ReadonlyArray<MediaRecord>): ReadonlyArray<MediaRecord> => {
+  const { bytes, starts } = concatRecords(records)
+  return records.map((record, i) => ({
+    kind: record.kind,
+    role: record.role,
+    timestamp: record.timestamp,
+    trackBit: record.trackBit,
+    clockMs: record.clockMs,
+    receivedAtMs: record.receivedAtMs,
+    buffer: bytes,
+    start: starts[i]!,
+    end: starts[i + 1] ?? bytes.length
+  }))
 }
 
 /** The same batch for viewers whose message stream id is not 1. */

@@ -14,6 +14,8 @@
  * - Durations are taken from the stream's media clock (`MediaRecord.clockMs`), which never runs backwards, so neither a
  *   wrap nor a publisher whose timestamps jump can make the cache grow or throw it away.
  * - Encoders that flag every frame, or none, as a keyframe are bounded by the same numbers.
+ * - A record keeps its whole batch alive, so a batch counts whole, once, from its first cached record to its last one:
+ *   what came in the same flush and is not cached counts as well.
  */
 import type { MediaRecord } from "./Batch.ts"
 import type { GopOptions } from "./LiveOptions.ts"
@@ -23,7 +25,7 @@ import { RecordQueue } from "./RecordQueue.ts"
 export interface GopStatistics {
   /** Records held. */
   readonly frames: number
-  /** Their encoded bytes. */
+  /** The bytes of the batches that they keep alive: what `GopOptions.maxBytes` bounds. */
   readonly bytes: number
   /** Groups of pictures held. */
   readonly groups: number
@@ -58,7 +60,7 @@ export class GopCache {
     return this.#records.length
   }
 
-  /** Encoded bytes held. */
+  /** The bytes of the batches that its records keep alive. */
   get bytes(): number {
     return this.#bytes
   }
@@ -86,8 +88,9 @@ export class GopCache {
     const groups = this.#keyframes.length - this.#firstKeyframe
     if (this.#hasVideo && groups === 0 && !startsGroup) return
     if (startsGroup) this.#keyframes.push(this.#position + this.#records.length)
+    // Records come in the order of their batches: another one than that of the newest record is new here.
+    if (this.#records.last()?.buffer !== record.buffer) this.#bytes += record.buffer.byteLength
     this.#records.push(record)
-    this.#bytes += record.end - record.start
     if (this.#hasVideo) this.#trimGroups(record.clockMs, startsGroup)
     else this.#trimAudio(record.clockMs)
   }
@@ -163,7 +166,7 @@ export class GopCache {
   #dropFirst(): void {
     const record = this.#records.shift()!
     this.#position++
-    this.#bytes -= record.end - record.start
+    if (this.#records.first()?.buffer !== record.buffer) this.#bytes -= record.buffer.byteLength
   }
 
   #empty(): void {

@@ -118,6 +118,11 @@ export class Intake {
     this.timeline.beginSession()
   }
 
+  /** Inter frames of all tracks are dropped until the next keyframe of their track. Headers stay known. */
+  awaitKeyframes(): void {
+    for (const track of this.#tracks.values()) track.started = false
+  }
+
   /** Everything accepted so far has reached the caches. */
   flushed(): void {
     this.#pendingHeaderBytes = 0

@@ -13,7 +13,7 @@ export interface GopOptions {
   readonly minDurationMs: number
   /** Milliseconds of media past which the oldest group of pictures is dropped, the only one too. */
   readonly maxDurationMs: number
-  /** Encoded bytes past which the oldest group of pictures is dropped, the only one too. */
+  /** Bytes of the batches held past which the oldest group of pictures is dropped, the only one too. */
   readonly maxBytes: number
   /** Messages past which the oldest group of pictures is dropped, the only one too. */
   readonly maxFrames: number
@@ -23,7 +23,10 @@ export interface GopOptions {
 export interface OutboxOptions {
   /** Milliseconds, of media or of waiting, past which inter frames are dropped up to a later keyframe. */
   readonly maxDelayMs: number
-  /** Encoded bytes that may wait; past them all inter frames go, and the viewer too where that is not enough. */
+  /**
+   * Bytes that waiting messages may keep alive, a shared batch counted whole; past them all inter frames go, and the
+   * viewer too where that is not enough.
+   */
   readonly maxBytes: number
   /** Messages that may wait; past them as with `maxBytes`. */
   readonly maxRecords: number
@@ -42,7 +45,7 @@ export interface PublisherOptions {
   readonly conflict: "reject" | "takeover"
   /** Milliseconds without a media message after which a connected publisher counts as silent. */
   readonly silentAfterMs: number
-  /** Milliseconds that the viewers of a lost publisher wait for its return; 0 ends the stream at once. */
+  /** Milliseconds that the viewers of a lost or silent publisher wait for its return; 0 ends the stream at once. */
   readonly resumeGraceMs: number
 }
 

@@ -252,18 +252,24 @@ export class LiveStream implements OutboxOwner {
    * it left behind is flushed to the viewers, and its headers, metadata and frames are forgotten.
    */
   beginSession(nowMs: number): void {
-    this.flush(nowMs)
-    this.#sessions++
-    this.#intake.beginSession()
-    this.#forget()
+    try {
+      this.flush(nowMs)
+    } finally {
+      this.#sessions++
+      this.#intake.beginSession()
+      this.#forget()
+    }
   }
 
   /** Tells the viewers that no media comes for now. */
   markDry(nowMs: number): void {
     if (this.#dry) return
-    this.flush(nowMs)
-    this.#dry = true
-    this.#forEach((viewer) => viewer.dry(nowMs), nowMs)
+    try {
+      this.flush(nowMs)
+    } finally {
+      this.#dry = true
+      this.#forEach((viewer) => viewer.dry(nowMs), nowMs)
+    }
   }
 
   /** Tells the viewers that media comes again. */
@@ -275,9 +281,29 @@ export class LiveStream implements OutboxOwner {
 
   /** Ends the stream: flushes, and ends every viewer once it has got what waits for it. */
   end(reason: EndReason, nowMs: number): void {
-    this.flush(nowMs)
-    this.#forget()
-    this.#forEach((viewer) => viewer.end(reason, nowMs), nowMs)
+    try {
+      this.flush(nowMs)
+    } finally {
+      this.#forget()
+      this.#forEach((viewer) => viewer.end(reason, nowMs), nowMs)
+    }
+  }
+
+  /**
+   * Ends every viewer as `end` does, while the publisher stays: its headers and metadata are kept for viewers to come, as
+   * it sends them once, and each of its video tracks goes on with a keyframe.
+   */
+  endViewers(reason: EndReason, nowMs: number): void {
+    try {
+      this.flush(nowMs)
+    } finally {
+      this.#intake.awaitKeyframes()
+      this.#videoTracks = 0
+      this.#leadTrack = 0
+      this.#gop.clear()
+      this.#snapshot = undefined
+      this.#forEach((viewer) => viewer.end(reason, nowMs), nowMs)
+    }
   }
 
   /** Removes viewers whose sockets have been full for too long. A registry does this for all its streams. */
@@ -461,19 +487,24 @@ export class LiveStream implements OutboxOwner {
     const nested = this.#delivering
     const viewers = this.#viewers
     const count = viewers.length
+    const defects: Array<unknown> = []
     this.#delivering = true
-    try {
-      for (let i = 0; i < count; i++) {
-        const viewer = viewers[i]
-        if (viewer !== undefined) notify(viewer)
-      }
-    } finally {
-      if (!nested) {
-        this.#delivering = false
-        if (this.#holes) this.#compact()
+    for (let i = 0; i < count; i++) {
+      const viewer = viewers[i]
+      if (viewer === undefined) continue
+      try {
+        notify(viewer)
+      } catch (defect) {
+        // One of a custom server, say. The others are told first.
+        defects.push(defect)
       }
     }
-    if (!nested && this.#flushAgain) this.flush(nowMs)
+    if (!nested) {
+      this.#delivering = false
+      if (this.#holes) this.#compact()
+      if (this.#flushAgain) this.flush(nowMs)
+    }
+    if (defects.length > 0) throw defects[0]
   }
 
   #compact(): void {

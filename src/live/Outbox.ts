@@ -10,7 +10,8 @@
  *   Keyframes, sequence headers, audio and data stay, in order; an inter frame never follows a dropped keyframe or inter
  *   frame of its track.
  * - Past `maxBytes` or `maxRecords` all waiting inter frames go; where half the bound is still taken, the viewer is
- *   removed (`"Full"`).
+ *   removed (`"Full"`). Bytes are those that the queue keeps alive: a batch counts whole as long as one of its records
+ *   waits. Records that are less than half of their batch are moved to memory of their own.
  * - A socket that does not drain within `stallTimeoutMs`, or a record that waits longer than `maxDelayMs` and
  *   `stallTimeoutMs` together (a reader of one byte per second makes "some progress"), removes the viewer (`"Stalled"`).
  *
@@ -22,56 +23,14 @@
  * - Sequence headers and metadata pass every filter, so that a viewer who lifts one later can decode what it gets.
  */
 import type { Batch, MediaRecord, Run } from "./Batch.ts"
-import { concatRecords, forMessageStream, isFrame, readdress, SHARED_MESSAGE_STREAM_ID } from "./Batch.ts"
+import { concatRecords, forMessageStream, isFrame, readdress, repack, SHARED_MESSAGE_STREAM_ID } from "./Batch.ts"
+import type { BlockedViewers } from "./BlockedViewers.ts"
 import type { OutboxOptions } from "./LiveOptions.ts"
 import { RecordQueue } from "./RecordQueue.ts"
+import type { DropReport, EndReason, OverflowReason, ViewerSink } from "./ViewerSink.ts"
 
-/**
- * Why a viewer gets no more media, in an orderly way: its publisher stopped (`Unpublished`), was lost and did not come
- * back (`PublisherLost`), nobody ever published (`NotFound`), or the registry closed (`Shutdown`).
- */
-export type EndReason = "Unpublished" | "PublisherLost" | "NotFound" | "Shutdown"
-
-/** Why a viewer was removed: its queue hit a bound, it did not read, or its sink threw. */
-export type OverflowReason = "Full" | "Stalled" | "SinkFailed"
-
-/** What a viewer lost since the last report. */
-export interface DropReport {
-  /** Inter frames dropped because the queue reached too far back. */
-  readonly late: number
-  /** Inter frames dropped because the queue hit its bound in bytes or records. */
-  readonly full: number
-  /** Inter frames dropped because a frame that they need had been dropped. */
-  readonly orphaned: number
-}
-
-/**
- * Where a viewer's bytes go, and what it is told. Given by the server; every call is synchronous and must be quick.
- */
-export interface ViewerSink {
-  /**
-   * Takes whole messages and keeps the array, which it must not change. Always takes them; `false` says that the socket
-   * is full, and that nothing more is to be written until `Outbox.drained` is called.
-   */
-  readonly write: (bytes: Uint8Array) => boolean
-  /** The stream is there; the first `write` follows. Called at most once. */
-  readonly onStart: () => void
-  /** The publisher is gone or silent, and may come back. */
-  readonly onDry: () => void
-  /** Media flows again after `onDry`. */
-  readonly onResume: () => void
-  /** Nothing will be written any more. The last call to this sink. */
-  readonly onEnd: (reason: EndReason) => void
-  /** The viewer was removed because it could not keep up. The last call to this sink. */
-  readonly onOverflow: (reason: OverflowReason) => void
-  /**
-   * Asks for a call of `Outbox.drained` in a later turn of the event loop, though the socket is not full: what a joiner
-   * is given can be megabytes, and others want their turn. Without it, all of it is written at once.
-   */
-  readonly later?: () => void
-  /** What was dropped since the last report. Called at most once per second. */
-  readonly onDrops?: (report: DropReport) => void
-}
+export { BlockedViewers } from "./BlockedViewers.ts"
+export type { DropReport, EndReason, OverflowReason, ViewerSink } from "./ViewerSink.ts"
 
 /** What a viewer got and lost. Counts are totals since it was made. */
 export interface OutboxStatistics {
@@ -87,6 +46,8 @@ export interface OutboxStatistics {
   readonly queuedRecords: number
   /** Their bytes. */
   readonly queuedBytes: number
+  /** The bytes of the batches that they keep alive: what `OutboxOptions.maxBytes` bounds. */
+  readonly heldBytes: number
   /** Milliseconds of media from the oldest to the newest record that waits. */
   readonly lagMs: number
   /** Whether the socket is full. */
@@ -105,55 +66,8 @@ export interface OutboxOwner {
 export interface Prologue {
   /** Headers, metadata and cached frames, in order; shared with other joiners. */
   readonly runs: ReadonlyArray<Run>
-  /** The same for another message stream id. */
-  readonly forMessageStream: (messageStreamId: number) => ReadonlyArray<Uint8Array>
   /** Video tracks (as bits) that are not in it, and start at their next keyframe. */
   readonly waiting: number
-}
-
-/**
- * Viewers whose sockets are full, in the order of their last progress: those of one stream, or of a whole registry.
- *
- * All of them have the same `stallTimeoutMs`, so the first one is the first to stall, and nothing needs to be searched.
- */
-export class BlockedViewers {
-  readonly #viewers = new Set<Outbox>()
-  readonly #onFirst: () => void
-
-  /** `onFirst` is called when there is a deadline where there was none. */
-  constructor(onFirst: () => void = () => {}) {
-    this.#onFirst = onFirst
-  }
-
-  /** How many there are. */
-  get size(): number {
-    return this.#viewers.size
-  }
-
-  /** Adds a viewer that has just made its last progress. */
-  add(outbox: Outbox): void {
-    this.#viewers.add(outbox)
-    if (this.#viewers.size === 1) this.#onFirst()
-  }
-
-  /** Forgets a viewer that drained, or is gone. */
-  delete(outbox: Outbox): void {
-    this.#viewers.delete(outbox)
-  }
-
-  /** Removes those that have been full for too long. */
-  removeStalled(nowMs: number): void {
-    for (const outbox of this.#viewers) {
-      if (outbox.stallsAtMs > nowMs) return
-      outbox.overflow("Stalled", nowMs)
-    }
-  }
-
-  /** When the next one stalls; `undefined` where there is none. */
-  nextStallMs(): number | undefined {
-    for (const outbox of this.#viewers) return outbox.stallsAtMs
-    return undefined
-  }
 }
 
 const reportIntervalMs = 1_000
@@ -189,12 +103,13 @@ export class Outbox {
   #ending: EndReason | undefined
   #blocked = false
   #lastProgressMs = 0
-  #prologue: ReadonlyArray<Uint8Array> = []
-  #prologueStarts: ReadonlyArray<ReadonlyArray<number>> = []
+  #prologue: ReadonlyArray<Run> = []
   /** The next run of the prologue, and the next message in it. */
   #prologueNext = 0
   #prologueMessage = 0
   #queuedBytes = 0
+  /** The bytes of the batches that the queue keeps alive. */
+  #heldBytes = 0
   #queuedInter = 0
   /** No waiting inter frame is older than this, on either clock. */
   #interFloorClockMs = 0
@@ -267,12 +182,11 @@ export class Outbox {
     this.#waiting = prologue.waiting
     this.#guard(this.sink.onStart, nowMs)
     if (this.#ended) return
-    this.#prologue =
-      this.messageStreamId === SHARED_MESSAGE_STREAM_ID
-        ? prologue.runs.map((run) => run.bytes)
-        : prologue.forMessageStream(this.messageStreamId)
-    this.#prologueStarts = prologue.runs.map((run) => run.starts)
-    this.#writePrologue(nowMs)
+    this.#prologue = prologue.runs
+    if (this.#isFull(nowMs)) {
+      this.block(nowMs)
+      if (this.#blocked && this.sink.whenDrained !== undefined) this.#guard(this.sink.whenDrained, nowMs)
+    } else this.#writePrologue(nowMs)
     this.#settle()
   }
 
@@ -283,6 +197,8 @@ export class Outbox {
   deliver(batch: Batch, readdressed: Readdressed, nowMs: number): void {
     if (this.#ended || this.#ending !== undefined) return
     const records = batch.records
+    const queued = this.#queue.length
+    const queuedBytes = this.#queuedBytes
     let from = -1
     for (let i = 0; i < records.length; i++) {
       const record = records[i]!
@@ -300,7 +216,14 @@ export class Outbox {
     }
     if (from >= 0) this.#writeRun(records, readdressed, from, records.length, nowMs)
     if (this.#ended) return
-    if (this.#blocked) this.#enforce(nowMs)
+    if (this.#blocked) {
+      // Of a viewer who wants audio only, say, not every few bytes may keep a batch alive.
+      if (queued < this.#queue.length && (this.#queuedBytes - queuedBytes) * 2 < batch.bytes.byteLength) {
+        this.#repack(queued, this.#queue.length)
+        this.#heldBytes += this.#queuedBytes - queuedBytes - batch.bytes.byteLength
+      }
+      this.#enforce(nowMs)
+    }
     if (this.#ended) return
     this.#report(nowMs)
     this.#settle()
@@ -370,13 +293,15 @@ export class Outbox {
     this.#guard(this.sink.onResume, nowMs)
   }
 
-  /** Ends the viewer once everything that waits for it has been written. */
+  /**
+   * Ends the viewer once everything that waits for it has been written and a full socket has drained. One that does not
+   * drain is stalled, as ever.
+   */
   end(reason: EndReason, nowMs: number): void {
     if (this.#ended || this.#ending !== undefined) return
     this.fast = false
-    if (this.#blocked && (this.#queue.length > 0 || this.#prologueNext < this.#prologue.length)) {
-      this.#ending = reason
-    } else this.#finish(reason, nowMs)
+    if (this.#blocked) this.#ending = reason
+    else this.#finish(reason, nowMs)
   }
 
   /** Removes the viewer at once; the sink is told why. */
@@ -401,6 +326,7 @@ export class Outbox {
       drops: { late: this.#late, full: this.#full, orphaned: this.#orphans },
       queuedRecords: this.#queue.length,
       queuedBytes: this.#queuedBytes,
+      heldBytes: this.#heldBytes,
       lagMs: first === undefined || last === undefined ? 0 : last.clockMs - first.clockMs,
       blocked: this.#blocked
     }
@@ -429,6 +355,12 @@ export class Outbox {
   }
 
   #settle(): void {
+    if (this.#waiting !== 0) {
+      // A track that has not started, in this session, starts with a keyframe: there is nothing to wait for.
+      const tracks = this.#owner?.videoTracks() ?? 0
+      this.#waiting &= tracks
+      this.#orphaned &= tracks
+    }
     this.fast =
       !this.#blocked &&
       !this.#ended &&
@@ -489,28 +421,39 @@ export class Outbox {
     }
     if (this.#prologueNext < this.#prologue.length) return
     this.#prologue = []
-    this.#prologueStarts = []
     this.#prologueNext = 0
+  }
+
+  #isFull(nowMs: number): boolean {
+    try {
+      return this.sink.full?.() === true
+    } catch {
+      this.overflow("SinkFailed", nowMs)
+      return true
+    }
   }
 
   /** The next whole messages of the prologue, `pieceBytes` of them or a single larger one. */
   #takePiece(): Uint8Array {
-    const bytes = this.#prologue[this.#prologueNext]!
-    const starts = this.#prologueStarts[this.#prologueNext]!
+    const run = this.#prologue[this.#prologueNext]!
+    const { bytes, starts } = run
+    const shared = this.messageStreamId === SHARED_MESSAGE_STREAM_ID
     const first = this.#prologueMessage
     const from = starts[first] ?? 0
     let to = first + 1
-    while (to < starts.length && (starts[to + 1] ?? bytes.length) - from <= pieceBytes) to++
-    if (this.sink.later === undefined || to >= starts.length) {
+    // What is readdressed is a copy of the viewer's own: no more of it than is being written.
+    if (shared && this.sink.later === undefined) to = starts.length
+    else while (to < starts.length && (starts[to + 1] ?? bytes.length) - from <= pieceBytes) to++
+    if (to >= starts.length) {
       this.#prologueNext++
       this.#prologueMessage = 0
-      return from === 0 ? bytes : bytes.subarray(from)
-    }
-    this.#prologueMessage = to
-    return bytes.subarray(from, starts[to])
+    } else this.#prologueMessage = to
+    if (!shared) return readdress(run, first, to, this.messageStreamId)
+    return from === 0 && to >= starts.length ? bytes : bytes.subarray(from, starts[to])
   }
 
   #enqueue(record: MediaRecord): void {
+    if (this.#queue.last()?.buffer !== record.buffer) this.#heldBytes += record.buffer.byteLength
     this.#queue.push(record)
     this.#queuedBytes += record.end - record.start
     if (record.kind === "video" && record.role === "Frame") {
@@ -531,10 +474,12 @@ export class Outbox {
     ) {
       const half = Math.floor(maxDelayMs / 2)
       this.#late += this.#dropInter(newest.clockMs - half, nowMs - half)
+      this.#recount(0.5)
     }
-    if (this.#queuedBytes > maxBytes || this.#queue.length > maxRecords) {
+    if (this.#heldBytes > maxBytes || this.#queue.length > maxRecords) {
       this.#full += this.#dropInter(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY)
-      if (this.#queuedBytes > maxBytes / 2 || this.#queue.length > maxRecords / 2) {
+      this.#recount(1)
+      if (this.#heldBytes > maxBytes / 2 || this.#queue.length > maxRecords / 2) {
         this.overflow("Full", nowMs)
         return
       }
@@ -575,6 +520,38 @@ export class Outbox {
     return old
   }
 
+  /**
+   * Counts the batches that the queue keeps alive, after drops. Where less than `share` of a batch waits, what waits of it
+   * is moved to memory of its own.
+   */
+  #recount(share: number): void {
+    const queue = this.#queue
+    let held = 0
+    let from = 0
+    while (from < queue.length) {
+      const { buffer } = queue.at(from)!
+      let to = from
+      let bytes = 0
+      for (let record = queue.at(to); record?.buffer === buffer; record = queue.at(++to)) {
+        bytes += record.end - record.start
+      }
+      if (bytes < buffer.byteLength * share) {
+        this.#repack(from, to)
+        held += bytes
+      } else held += buffer.byteLength
+      from = to
+    }
+    this.#heldBytes = held
+  }
+
+  /** Moves waiting records of one batch to memory of their own. */
+  #repack(from: number, to: number): void {
+    const records: Array<MediaRecord> = []
+    for (let i = from; i < to; i++) records.push(this.#queue.at(i)!)
+    const packed = repack(records)
+    for (let i = 0; i < packed.length; i++) this.#queue.replace(from + i, packed[i]!)
+  }
+
   /** Takes records off the queue up to `mergeBytes`, at least one, as one array; a shared view where they lie together. */
   #takeMerged(): Uint8Array {
     const records: Array<MediaRecord> = []
@@ -590,6 +567,7 @@ export class Outbox {
         if (previous.buffer !== next.buffer || previous.end !== next.start) together = false
       }
       this.#queue.shift()
+      if (this.#queue.first()?.buffer !== next.buffer) this.#heldBytes -= next.buffer.byteLength
       records.push(next)
       bytes += length
       if (isFrame(next)) this.frames++
@@ -641,6 +619,7 @@ export class Outbox {
     this.#blockedViewers.delete(this)
     this.#queue.clear()
     this.#queuedBytes = 0
+    this.#heldBytes = 0
     this.#queuedInter = 0
     this.#prologue = []
     const owner = this.#owner
@@ -669,7 +648,3 @@ export class Readdressed {
     return bytes
   }
 }
-
-/** The runs of a prologue for another message stream id. */
-export const readdressRuns = (runs: ReadonlyArray<Run>, messageStreamId: number): ReadonlyArray<Uint8Array> =>
-  runs.map((run) => readdress(run.bytes, run.starts, messageStreamId))

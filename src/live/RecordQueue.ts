@@ -36,6 +36,12 @@ export class RecordQueue {
     return this.at(this.#length - 1)
   }
 
+  /** Puts another record in the place of one. `index` must be inside the queue. */
+  replace(index: number, record: MediaRecord): void {
+    if (index < 0 || index >= this.#length) throw new RangeError(`no record at ${index}`)
+    this.#slots[(this.#head + index) & (this.#slots.length - 1)] = record
+  }
+
   /** Appends a record. */
   push(record: MediaRecord): void {
     if (this.#length === this.#slots.length) this.#resize(Math.max(initialCapacity, this.#length * 2))

@@ -3,7 +3,9 @@
  *
  * A name has at most one publisher. `claim` decides at once, synchronously, so that of any number of publishers in a
  * race exactly one wins; the others are refused, or take over where the policy lets them. A publisher that vanishes
- * leaves its viewers waiting for `resumeGraceMs`; one that goes silent is reported, and can be replaced by anybody.
+ * leaves its viewers waiting for `resumeGraceMs`; one that goes silent is reported, and can be replaced by anybody. When
+ * it stays silent for `resumeGraceMs` more, the stream ends for its viewers; the publisher keeps the name, and with its
+ * next media the stream is there again for new viewers, from a keyframe on.
  *
  * `Registry` is synchronous: time comes in, and `tick` does what is due. `nextDeadlineMs` says when that is, and is
  * `undefined` when nothing is: an idle server never wakes. The service `StreamRegistry` drives one with Effect's clock
@@ -152,7 +154,7 @@ export interface RegistryHooks {
   readonly onDirty?: () => void
   /** Called when `nextDeadlineMs` may have become earlier. */
   readonly onDeadline?: () => void
-  /** Called with what a stream threw while it was flushed: a defect, which other streams must not feel. */
+  /** Called with what a stream threw where its caller is not to blame: a defect, which other streams must not feel. */
   readonly onDefect?: (streamKey: string, defect: unknown) => void
   /** Makes the viewers' outboxes; `Distribution.makeOutbox` where left out. */
   readonly makeOutbox?: MakeOutbox
@@ -168,8 +170,10 @@ interface Entry {
   lastMediaMs: number
   /** Viewers were told that no media comes. */
   unavailable: boolean
-  /** When the grace of a vanished publisher is over. */
+  /** When the grace of a vanished or silent publisher is over. */
   graceEndsMs: number
+  /** The grace of a silent publisher is over: for viewers there is no such stream, until media comes. */
+  endedForViewers: boolean
 }
 
 /** What a publication calls. */
@@ -239,16 +243,13 @@ export class Registry {
     const publication = new Claimed(this.#claimOwner, entry, options)
     entry.publication = publication
     entry.lastMediaMs = nowMs
-    entry.stream.beginSession(nowMs)
+    entry.endedForViewers = false
+    // Viewers who were told already that no media comes wait for this publisher no longer than for a silent one.
+    entry.graceEndsMs = nowMs + this.options.publisher.silentAfterMs + this.options.publisher.resumeGraceMs
+    this.#contain(streamKey, () => publication.stream.beginSession(nowMs))
     this.#emit({ _tag: "Published", streamKey, atMs: nowMs, publisherId, resumed })
     this.#watchSilence(nowMs)
-    const waiters = this.#waitersByKey.get(streamKey)
-    if (waiters !== undefined) {
-      for (const outbox of [...waiters]) {
-        this.#forgetWaiter(outbox)
-        this.#attach(entry, outbox, nowMs)
-      }
-    }
+    this.#attachWaiters(entry, nowMs)
     previous?.takenOver()
     return Result.succeed(publication)
   }
@@ -256,7 +257,8 @@ export class Registry {
   /** Adds a viewer. It is started before this returns where the stream exists, and waits where it may. */
   subscribe(streamKey: string, options: SubscribeOptions): Result.Result<Viewer, StreamNotFound | TooManyWaiting> {
     const { nowMs, sink } = options
-    const entry = this.#entries.get(streamKey)
+    const known = this.#entries.get(streamKey)
+    const entry = known?.endedForViewers === true ? undefined : known
     const { maxWaitingViewers, waitTimeoutMs } = this.options.play
     if (this.#closed || (entry === undefined && options.waitForPublisher !== true)) {
       return Result.fail(new StreamNotFound({ streamKey }))
@@ -302,17 +304,20 @@ export class Registry {
     }
   }
 
-  /** Does what is due: stalled viewers, waits and graces that are over, publishers gone silent. */
+  /**
+   * Does what is due: stalled viewers, waits and graces that are over, publishers gone silent. What one stream or viewer
+   * throws goes to `onDefect`, and does not keep the others from what is due to them.
+   */
   tick(nowMs: number): void {
-    this.#blocked.removeStalled(nowMs)
+    this.#blocked.removeStalled(nowMs, (defect) => this.#hooks.onDefect?.("", defect))
     for (const [outbox, waiter] of this.#waiters) {
       if (waiter.deadlineMs > nowMs) break
-      outbox.end("NotFound", nowMs)
+      this.#endWaiter(outbox, waiter.streamKey, "NotFound", nowMs)
     }
     for (const entry of this.#vanished) {
       if (entry.graceEndsMs > nowMs) break
       this.#remove(entry)
-      entry.stream.end("PublisherLost", nowMs)
+      this.#contain(entry.key, () => entry.stream.end("PublisherLost", nowMs))
     }
     if (this.#silenceCheckMs <= nowMs) this.#checkSilence(nowMs)
   }
@@ -338,9 +343,9 @@ export class Registry {
     for (const entry of [...this.#entries.values()]) {
       if (entry.publication !== undefined) this.#endPublication(entry.publication, "Shutdown", nowMs)
       this.#remove(entry)
-      entry.stream.end("Shutdown", nowMs)
+      this.#contain(entry.key, () => entry.stream.end("Shutdown", nowMs))
     }
-    for (const outbox of [...this.#waiters.keys()]) outbox.end("Shutdown", nowMs)
+    for (const [outbox, { streamKey }] of [...this.#waiters]) this.#endWaiter(outbox, streamKey, "Shutdown", nowMs)
   }
 
   /** What all streams do, with rates over the seconds before `nowMs`. */
@@ -370,17 +375,21 @@ export class Registry {
     if (!entry.unavailable) return
     entry.unavailable = false
     this.#emit({ _tag: "Resumed", streamKey: entry.key, atMs: nowMs })
-    entry.stream.markResumed(nowMs)
     this.#watchSilence(nowMs)
+    this.#contain(entry.key, () => entry.stream.markResumed(nowMs))
+    if (!entry.endedForViewers) return
+    entry.endedForViewers = false
+    this.#attachWaiters(entry, nowMs)
   }
 
   #publicationEnded(publication: Claimed, reason: "Unpublished" | "Vanished", nowMs: number): void {
     const { entry } = publication
     const { resumeGraceMs } = this.options.publisher
     this.#endPublication(publication, reason, nowMs)
-    if (reason === "Unpublished" || resumeGraceMs <= 0) {
+    if (reason === "Unpublished" || resumeGraceMs <= 0 || entry.endedForViewers) {
       this.#remove(entry)
-      entry.stream.end(reason === "Unpublished" ? "Unpublished" : "PublisherLost", nowMs)
+      const endReason = reason === "Unpublished" ? "Unpublished" : "PublisherLost"
+      this.#contain(entry.key, () => entry.stream.end(endReason, nowMs))
       return
     }
     entry.graceEndsMs = nowMs + resumeGraceMs
@@ -417,7 +426,8 @@ export class Registry {
       publication: undefined,
       lastMediaMs: nowMs,
       unavailable: false,
-      graceEndsMs: 0
+      graceEndsMs: 0,
+      endedForViewers: false
     }
     this.#entries.set(streamKey, entry)
     return entry
@@ -433,11 +443,36 @@ export class Registry {
     entry.stream.attach(outbox, nowMs)
   }
 
+  /** Starts those who wait for the stream. */
+  #attachWaiters(entry: Entry, nowMs: number): void {
+    const waiters = this.#waitersByKey.get(entry.key)
+    if (waiters === undefined) return
+    for (const outbox of [...waiters]) {
+      this.#forgetWaiter(outbox)
+      this.#contain(entry.key, () => this.#attach(entry, outbox, nowMs))
+    }
+  }
+
+  #endWaiter(outbox: Outbox, streamKey: string, reason: "NotFound" | "Shutdown", nowMs: number): void {
+    this.#contain(streamKey, () => outbox.end(reason, nowMs))
+    // It went with its end, unless that threw.
+    this.#forgetWaiter(outbox)
+  }
+
+  /** Does something for one stream; what it throws is nobody else's business. */
+  #contain(streamKey: string, run: () => void): void {
+    try {
+      run()
+    } catch (defect) {
+      this.#hooks.onDefect?.(streamKey, defect)
+    }
+  }
+
   #endPublication(publication: Claimed, reason: StreamEvents.UnpublishReason, nowMs: number): void {
     const { entry, publisherId } = publication
     publication.end()
     entry.publication = undefined
-    entry.stream.flush(nowMs)
+    this.#contain(entry.key, () => entry.stream.flush(nowMs))
     this.#emit({ _tag: "Unpublished", streamKey: entry.key, atMs: nowMs, publisherId, reason })
   }
 
@@ -454,7 +489,7 @@ export class Registry {
     if (entry.unavailable) return
     entry.unavailable = true
     this.#emit({ _tag: "Unavailable", streamKey: entry.key, atMs: nowMs, reason })
-    entry.stream.markDry(nowMs)
+    this.#contain(entry.key, () => entry.stream.markDry(nowMs))
   }
 
   #watchSilence(nowMs: number): void {
@@ -465,14 +500,25 @@ export class Registry {
   }
 
   #checkSilence(nowMs: number): void {
-    const { silentAfterMs } = this.options.publisher
+    const { resumeGraceMs, silentAfterMs } = this.options.publisher
     let next = Number.POSITIVE_INFINITY
     this.#silenceCheckMs = next
     for (const entry of [...this.#entries.values()]) {
-      if (entry.publication === undefined || entry.unavailable) continue
-      const silentAtMs = entry.lastMediaMs + silentAfterMs
-      if (silentAtMs <= nowMs) this.#markUnavailable(entry, "Silent", nowMs)
-      else next = Math.min(next, silentAtMs)
+      if (entry.publication === undefined || entry.endedForViewers) continue
+      if (!entry.unavailable) {
+        const silentAtMs = entry.lastMediaMs + silentAfterMs
+        if (silentAtMs > nowMs) {
+          next = Math.min(next, silentAtMs)
+          continue
+        }
+        entry.graceEndsMs = nowMs + resumeGraceMs
+        this.#markUnavailable(entry, "Silent", nowMs)
+      }
+      if (entry.graceEndsMs > nowMs) next = Math.min(next, entry.graceEndsMs)
+      else {
+        entry.endedForViewers = true
+        this.#contain(entry.key, () => entry.stream.endViewers("PublisherLost", nowMs))
+      }
     }
     this.#silenceCheckMs = Math.min(this.#silenceCheckMs, next)
   }

@@ -14,11 +14,9 @@
  */
 import { concatRecords, type EncodableMessage, encodeMessages, type MediaRecord, type Run } from "./Batch.ts"
 import type { GopCache } from "./GopCache.ts"
-import { type Prologue, readdressRuns } from "./Outbox.ts"
+import type { Prologue } from "./Outbox.ts"
 
 const maxRuns = 16
-/** Other message stream ids for which the readdressed bytes are kept; more are made for each joiner. */
-const maxVariants = 4
 
 /** A prologue that grows with the cache. */
 export class Snapshot implements Prologue {
@@ -26,7 +24,6 @@ export class Snapshot implements Prologue {
   readonly #position: number
   readonly #headers: Run
   readonly #headerTimestamp: number
-  readonly #variants = new Map<number, Array<Uint8Array>>()
   #runs: Array<Run>
   #headersWithFrames: boolean
   #next = 0
@@ -44,7 +41,7 @@ export class Snapshot implements Prologue {
 
   /** The shared bytes, in order. */
   get runs(): ReadonlyArray<Run> {
-    return this.#runs
+    return this.#runs.slice()
   }
 
   /** Video tracks, as bits, that start at their next keyframe. */
@@ -67,7 +64,6 @@ export class Snapshot implements Prologue {
       this.#headersWithFrames = false
       this.#next = 0
       this.#seen = 0
-      this.#variants.clear()
     }
     const records: Array<MediaRecord> = []
     for (; this.#next < this.#gop.length; this.#next++) {
@@ -86,21 +82,7 @@ export class Snapshot implements Prologue {
 
   /** The headers alone, for a viewer who filters: it waits for its next keyframe. */
   headersOnly(): Prologue {
-    const runs = this.#headers.bytes.length > 0 ? [this.#headers] : []
-    return { runs, forMessageStream: (id) => readdressRuns(runs, id), waiting: this.#videoTracks }
-  }
-
-  /** The same bytes for a message stream id other than 1. */
-  forMessageStream(messageStreamId: number): ReadonlyArray<Uint8Array> {
-    let variant = this.#variants.get(messageStreamId)
-    if (variant === undefined) {
-      variant = []
-      if (this.#variants.size < maxVariants) this.#variants.set(messageStreamId, variant)
-    }
-    if (variant.length < this.#runs.length) {
-      variant.push(...readdressRuns(this.#runs.slice(variant.length), messageStreamId))
-    }
-    return variant.slice()
+    return { runs: this.#headers.bytes.length > 0 ? [this.#headers] : [], waiting: this.#videoTracks }
   }
 
   /** One write for the usual joiner: headers and frames in one run. */
@@ -111,6 +93,5 @@ export class Snapshot implements Prologue {
     const starts = this.#headers.starts.concat(frames.starts.map((start) => start + this.#headers.bytes.length))
     this.#runs = [{ bytes, starts }]
     this.#headersWithFrames = true
-    this.#variants.clear()
   }
 }

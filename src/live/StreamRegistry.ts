@@ -78,13 +78,26 @@ const drive = Effect.fnUntraced(function* (options: LiveOptions) {
   yield* Effect.addFinalizer(() => Effect.sync(() => registry.close(registry.nowMs())))
 
   const collect = options.mergeWindowMs > 0 ? Effect.sleep(Duration.millis(options.mergeWindowMs)) : Effect.void
-  const flush = Effect.suspend(() => {
-    registry.flush(registry.nowMs())
+  const logDefects = Effect.suspend(() => {
     if (defects.length === 0) return Effect.void
-    return Effect.forEach(defects.splice(0), ([streamKey, defect]) =>
-      Effect.logError("A stream failed to flush", Cause.die(defect)).pipe(Effect.annotateLogs({ stream: streamKey }))
+    return Effect.forEach(
+      defects.splice(0),
+      ([streamKey, defect]) =>
+        Effect.logError("A stream failed", Cause.die(defect)).pipe(Effect.annotateLogs({ stream: streamKey })),
+      { discard: true }
     )
   })
+  /** What the registry throws itself must not end the fiber by which it lives. */
+  const run = (step: (nowMs: number) => void) =>
+    Effect.sync(() => {
+      try {
+        step(registry.nowMs())
+      } catch (defect) {
+        defects.push(["", defect])
+      }
+    }).pipe(Effect.andThen(logDefects))
+  const flush = run((nowMs) => registry.flush(nowMs))
+  const tick = run((nowMs) => registry.tick(nowMs))
   yield* Effect.forkScoped(Effect.forever(Queue.take(dirty).pipe(Effect.andThen(collect), Effect.andThen(flush))))
 
   const untilDue = Effect.suspend(() => {
@@ -93,13 +106,6 @@ const drive = Effect.fnUntraced(function* (options: LiveOptions) {
     const waitMs = deadlineMs - registry.nowMs()
     return waitMs <= 0 ? Effect.void : Effect.timeoutOption(Queue.take(earlier), Duration.millis(Math.ceil(waitMs)))
   })
-  yield* Effect.forkScoped(
-    Effect.forever(
-      Effect.andThen(
-        untilDue,
-        Effect.sync(() => registry.tick(registry.nowMs()))
-      )
-    )
-  )
+  yield* Effect.forkScoped(Effect.forever(Effect.andThen(untilDue, tick)))
   return registry
 })

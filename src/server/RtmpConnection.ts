@@ -344,6 +344,8 @@ export class RtmpConnection implements Deadline {
         else this.transport.onDrain(drained)
         return false
       },
+      full: () => this.transport.bufferedBytes() > 0,
+      whenDrained: () => this.transport.onDrain(drained),
       later: () => this.#environment.turns.later(drained),
       onStart: () => {
         if (accepted) this.#apply(this.session.publishNotify(streamId))

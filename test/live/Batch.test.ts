@@ -79,6 +79,32 @@ describe("Batch", () => {
     }
   })
 
+  it("readdresses a part of a run in memory of exactly its size", () => {
+    const run = Batch.concatRecords(Batch.encode(messages, 128).records)
+    const part = Batch.readdress(run, 1, 3, 7)
+    assert.strictEqual(part.buffer.byteLength, run.starts[3]! - run.starts[1]!)
+    assert.deepStrictEqual(
+      decode(part).map(({ payload, streamId }) => [streamId, payload]),
+      [1, 2].map((index) => [7, messages[index]!.payload])
+    )
+  })
+
+  it("moves records to memory of exactly their size, and changes nothing else of them", () => {
+    const { records } = Batch.encode(messages, 128)
+    const some = [records[0]!, records[3]!]
+    const packed = Batch.repack(some)
+    let bytes = 0
+    for (const [index, record] of packed.entries()) {
+      const { buffer, end, start, ...facts } = record
+      const { buffer: from, end: fromEnd, start: fromStart, ...expected } = some[index]!
+      assert.deepStrictEqual(facts, expected)
+      assert.deepStrictEqual(buffer.subarray(start, end), from.subarray(fromStart, fromEnd))
+      assert.strictEqual(buffer, packed[0]!.buffer)
+      bytes += end - start
+    }
+    assert.strictEqual(packed[0]!.buffer.buffer.byteLength, bytes)
+  })
+
   it("concatenates records of several batches in order, for any message stream", () => {
     const batches = [Batch.encode(messages, 128), Batch.encode(messages, 128)]
     const records = [batches[0]!.records[0]!, batches[0]!.records[1]!, batches[0]!.records[3]!, ...batches[1]!.records]

@@ -13,9 +13,7 @@ const options: GopOptions = {
   maxFrames: 100
 }
 
-const buffer = new Uint8Array(100_000)
-
-/** `K` keyframe, `i` inter frame, `a` audio, each 10 bytes long unless told otherwise. */
+/** `K` keyframe, `i` inter frame, `a` audio, each a batch of its own of 10 bytes unless told otherwise. */
 const record = (letter: string, clockMs: number, bytes = 10): MediaRecord => ({
   kind: letter === "a" ? "audio" : "video",
   role: letter === "K" ? "Keyframe" : "Frame",
@@ -23,7 +21,7 @@ const record = (letter: string, clockMs: number, bytes = 10): MediaRecord => ({
   trackBit: letter === "a" ? 0 : 1,
   clockMs,
   receivedAtMs: clockMs,
-  buffer,
+  buffer: new Uint8Array(bytes),
   start: 0,
   end: bytes
 })
@@ -131,6 +129,53 @@ describe("GopCache", () => {
     play(cache, "aa", 20, 100)
     assert.strictEqual(letters(cache), "aa")
   })
+
+  it("counts a batch whole and once, from its first cached record to its last one", () => {
+    const cache = GopCache.make(options)
+    const batch = new Uint8Array(1_000)
+    const part = (letter: string, clockMs: number) => ({ ...record(letter, clockMs), buffer: batch })
+    cache.add(part("K", 0), true)
+    cache.add(part("a", 1), false)
+    assert.strictEqual(cache.bytes, 1_000)
+    play(cache, "i", 0, 2)
+    cache.add(part("K", 3), true)
+    assert.strictEqual(cache.bytes, 1_000)
+    play(cache, "K", 0, 4)
+    assert.strictEqual(cache.bytes, 10)
+  })
+
+  it.prop(
+    "keeps no more memory alive than its bound, whatever else lies in the batches",
+    [
+      Arbitrary.array(
+        Arbitrary.all([
+          Arbitrary.array(Arbitrary.all([integer(0, 5), integer(1, 40)]), { minLength: 1, maxLength: 6 }),
+          integer(0, 300)
+        ]),
+        { minLength: 10, maxLength: 60 }
+      ),
+      integer(0, 400)
+    ],
+    ([batches, minDurationMs]) => {
+      const maxBytes = 1_500
+      const cache = GopCache.make({ ...options, minDurationMs, maxBytes })
+      let clockMs = 0
+      for (const [parts, uncached] of batches) {
+        const buffer = new Uint8Array(uncached + parts.reduce((sum, [, bytes]) => sum + bytes, 0))
+        let start = uncached
+        for (const [choice, bytes] of parts) {
+          const letter = "Kiiiaa"[choice]!
+          cache.add({ ...record(letter, clockMs++), buffer, start, end: start + bytes }, letter === "K")
+          start += bytes
+          const held = new Set<Uint8Array>()
+          for (let i = 0; i < cache.length; i++) held.add(cache.at(i)!.buffer)
+          const reachable = [...held].reduce((sum, { buffer }) => sum + buffer.byteLength, 0)
+          assert.strictEqual(cache.bytes, reachable)
+          assert.isAtMost(reachable, maxBytes)
+        }
+      }
+    }
+  )
 
   it.prop(
     "begins at a keyframe, in order, within its bounds, and covers what it should",

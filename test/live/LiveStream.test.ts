@@ -566,7 +566,7 @@ const runCommands = (commands: ReadonlyArray<LiveArbitrary.LiveCommand>, options
       }
       case "Drain": {
         const viewer = pick(command.viewer)
-        if (viewer?.recording.full !== true) break
+        if (viewer?.recording.isFull !== true) break
         viewer.recording.makeRoom(command.capacity)
         viewer.outbox.drained(harness.nowMs)
         break
@@ -589,10 +589,11 @@ const runCommands = (commands: ReadonlyArray<LiveArbitrary.LiveCommand>, options
     }
     harness.stream.tick(harness.nowMs)
     for (const { outbox, recording } of viewers) {
-      assert.isAtMost(outbox.statistics().queuedBytes, options_.outbox.maxBytes)
+      assert.isAtMost(outbox.statistics().heldBytes, options_.outbox.maxBytes)
+      assert.isAtMost(outbox.statistics().queuedBytes, outbox.statistics().heldBytes)
       assert.isAtMost(outbox.statistics().queuedRecords, options_.outbox.maxRecords)
       assert.strictEqual(recording.writtenWhileFull, 0, "written to a full socket")
-      assert.strictEqual(outbox.blocked, recording.full && !outbox.ended)
+      assert.strictEqual(outbox.blocked, recording.isFull && !outbox.ended)
     }
     assert.strictEqual(harness.stream.viewers, viewers.filter(({ outbox }) => !outbox.ended).length)
     const { gop } = harness.stream.statistics(harness.nowMs)

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Arbitrary from "effect/Arbitrary"
 import * as Result from "effect/Result"
 import * as Batch from "../../src/live/Batch.ts"
 import { defaultLiveOptions, type LiveOptions, type OutboxOptions } from "../../src/live/LiveOptions.ts"
@@ -8,6 +9,7 @@ import * as Bytes from "../../src/protocol/Bytes.ts"
 import * as ChunkReader from "../../src/protocol/ChunkReader.ts"
 import * as Message from "../../src/protocol/Message.ts"
 import * as LiveArbitrary from "../../src/testing/LiveArbitrary.ts"
+import { integer } from "../../src/testing/MessageArbitrary.ts"
 import { letters, Recording } from "./Recording.ts"
 
 const options: OutboxOptions = {
@@ -18,7 +20,7 @@ const options: OutboxOptions = {
   mergeBytes: 500
 }
 
-const nothing: Prologue = { runs: [], forMessageStream: () => [], waiting: 0 }
+const nothing: Prologue = { runs: [], waiting: 0 }
 
 /** One viewer with a socket that fills up, and a stream that flushes one message after the other, 100 ms apart. */
 const setup = (overrides: Partial<OutboxOptions> = {}, capacity = 1, prologue: Prologue = nothing) => {
@@ -232,7 +234,7 @@ describe("Outbox: a full socket", () => {
       released: ignore,
       videoTracks: () => 0
     })
-    outbox.start({ runs, forMessageStream: () => [], waiting: 0 }, 0)
+    outbox.start({ runs, waiting: 0 }, 0)
     for (let turn = 0; turn < 3; turn++) {
       assert.strictEqual(writes.length, turn + 1)
       assert.strictEqual(asked, turn + 1)
@@ -282,7 +284,224 @@ describe("Outbox: a full socket", () => {
   })
 })
 
+/** A batch of frames of the given sizes: `K`, `i` and `a` as in `setup`. */
+const batchOf = (frames: ReadonlyArray<readonly [letter: string, bytes: number]>, nowMs: number): Batch.Batch =>
+  Batch.encode(
+    frames.map(([letter, bytes], number) => {
+      const kind = letter === "a" ? "AudioFrame" : letter === "K" ? "Keyframe" : "InterFrame"
+      const { payload, typeId } = LiveArbitrary.message({ kind, number }, nowMs, bytes)
+      return {
+        kind: letter === "a" ? "audio" : "video",
+        role: letter === "K" ? "Keyframe" : "Frame",
+        cacheKey: "",
+        typeId,
+        timestamp: nowMs,
+        trackBit: letter === "a" ? 0 : 1,
+        clockMs: nowMs,
+        receivedAtMs: nowMs,
+        payload
+      }
+    }),
+    60_000
+  )
+
+describe("Outbox: the memory that it keeps alive", () => {
+  it("is bounded for a stalled viewer of 100 Mbit/s, audio and video in shared batches", () => {
+    for (const [filter, seconds] of [
+      ["none", 20],
+      ["audio only", 20],
+      ["video lost", 20]
+    ] as const) {
+      const maxBytes = 4_000_000
+      const sink = new Recording(1)
+      const outbox = new Outbox(
+        1,
+        sink,
+        1,
+        { ...defaultLiveOptions.outbox, maxBytes, mergeBytes: 1, stallTimeoutMs: 60_000 },
+        new BlockedViewers(),
+        {
+          released: () => {},
+          videoTracks: () => 1
+        }
+      )
+      outbox.start(nothing, 0)
+      if (filter === "audio only") outbox.receiveVideo(false)
+      for (let frame = 0; frame < seconds * 25; frame++) {
+        const keyframe = filter === "video lost" ? frame === 0 : frame % 50 === 0
+        const batch = batchOf(
+          [
+            ["a", 300],
+            [keyframe ? "K" : "i", keyframe ? 50_000 : 510_000],
+            ["a", 300]
+          ],
+          frame * 40
+        )
+        outbox.deliver(batch, new Readdressed(batch), frame * 40)
+        const { heldBytes, queuedBytes } = outbox.statistics()
+        assert.isAtMost(heldBytes, maxBytes, filter)
+        assert.isAtMost(queuedBytes, heldBytes)
+      }
+      assert.isFalse(outbox.ended, filter)
+      assert.isAbove(outbox.statistics().queuedRecords, 900, "audio waits")
+      // Each record is written alone, as a view of the buffer that it waited in: exactly those were counted.
+      const counted = outbox.statistics().heldBytes
+      sink.writes.length = 0
+      sink.makeRoom(Number.POSITIVE_INFINITY)
+      outbox.drained(seconds * 1_000)
+      const reachable = new Set(sink.writes.map(({ buffer }) => buffer))
+      assert.strictEqual(
+        [...reachable].reduce((sum, buffer) => sum + buffer.byteLength, 0),
+        counted
+      )
+      assert.strictEqual(outbox.statistics().heldBytes, 0)
+    }
+  })
+
+  it.prop(
+    "counts each batch once, keeps what waits as it was, and falls to nothing when all is written",
+    [
+      Arbitrary.array(
+        Arbitrary.array(Arbitrary.all([integer(0, 5), integer(0, 400)]), { minLength: 1, maxLength: 6 }),
+        { minLength: 5, maxLength: 40 }
+      ),
+      integer(1, 3)
+    ],
+    ([batches, drains]) => {
+      const maxBytes = 8_000
+      const sink = new Recording(1)
+      const outbox = new Outbox(1, sink, 1, { ...options, maxBytes, mergeBytes: 700 }, new BlockedViewers(), {
+        released: () => {},
+        videoTracks: () => 1
+      })
+      outbox.start(nothing, 0)
+      const sent = new Set<string>()
+      let nowMs = 0
+      for (const frames of batches) {
+        nowMs += 100
+        const batch = batchOf(
+          frames.map(([choice, bytes]) => ["Kiiiaa"[choice]!, bytes] as const),
+          nowMs
+        )
+        for (const { end, start } of batch.records) sent.add(batch.bytes.subarray(start, end).join())
+        outbox.deliver(batch, new Readdressed(batch), nowMs)
+        assert.isAtMost(outbox.statistics().heldBytes, maxBytes)
+        assert.isAtMost(outbox.statistics().queuedBytes, outbox.statistics().heldBytes)
+        if (nowMs % 700 === 0) {
+          sink.makeRoom(drains)
+          outbox.drained(nowMs)
+        }
+      }
+      sink.makeRoom(Number.POSITIVE_INFINITY)
+      outbox.drained(nowMs)
+      const { heldBytes, queuedBytes } = outbox.statistics()
+      assert.deepStrictEqual([heldBytes, queuedBytes], [0, 0])
+      const messages = sink.messages(60_000)
+      for (const message of messages) {
+        const payload = message.payload
+        assert.isTrue(
+          [...sent].some((bytes) => bytes.endsWith(payload.join())),
+          "a message that was not sent"
+        )
+      }
+    }
+  )
+})
+
+describe("Outbox: a socket that is full at the start", () => {
+  const runs = [1, 2].map((number) =>
+    Batch.encodeMessages(
+      [
+        {
+          kind: "video",
+          role: "Keyframe",
+          typeId: Message.VIDEO,
+          timestamp: 0,
+          payload: LiveArbitrary.payload({ kind: "Keyframe", number }, 100_000)
+        }
+      ],
+      60_000
+    )
+  )
+
+  it("gets nothing before it has drained, and the sink is asked to say so", () => {
+    const recording = new Recording()
+    let asked = 0
+    const sink = { ...recording, full: () => true, whenDrained: () => asked++ }
+    const outbox = new Outbox(1, sink, 1, options, new BlockedViewers(), {
+      released: () => {},
+      videoTracks: () => 0
+    })
+    outbox.start({ runs, waiting: 0 }, 0)
+    assert.deepStrictEqual([outbox.blocked, asked, recording.writes.length], [true, 1, 0])
+    assert.strictEqual(outbox.stallsAtMs, options.stallTimeoutMs)
+    outbox.drained(1)
+    assert.strictEqual(letters(recording.received(60_000)), "K1 K2")
+    assert.isTrue(outbox.fast)
+  })
+
+  it("copies no more of a join than is being written for another message stream id", () => {
+    const run = Batch.encodeMessages(
+      Array.from({ length: 8 }, (_, number) => ({
+        kind: "video" as const,
+        role: "Keyframe" as const,
+        typeId: Message.VIDEO,
+        timestamp: 0,
+        payload: LiveArbitrary.payload({ kind: "Keyframe", number }, 30_000)
+      })),
+      60_000
+    )
+    const recording = new Recording(1)
+    const outbox = new Outbox(1, recording, 9, options, new BlockedViewers(), {
+      released: () => {},
+      videoTracks: () => 0
+    })
+    outbox.start({ runs: [run], waiting: 0 }, 0)
+    assert.strictEqual(recording.writes.length, 1)
+    assert.isAtMost(recording.writes[0]!.buffer.byteLength, 64 * 1024)
+    recording.makeRoom(Number.POSITIVE_INFINITY)
+    outbox.drained(0)
+    const received = recording.received(60_000)
+    assert.strictEqual(letters(received), "K0 K1 K2 K3 K4 K5 K6 K7")
+    for (const { streamId } of received) assert.strictEqual(streamId, 9)
+  })
+})
+
+describe("Outbox: tracks that are no more", () => {
+  it("do not keep a viewer off the fast path", () => {
+    let tracks = 3
+    const outbox = new Outbox(1, new Recording(), 1, options, new BlockedViewers(), {
+      released: () => {},
+      videoTracks: () => tracks
+    })
+    outbox.start({ runs: [], waiting: 3 }, 0)
+    const keyframe = batchOf([["K", 10]], 1)
+    outbox.deliver(keyframe, new Readdressed(keyframe), 1)
+    assert.isFalse(outbox.fast)
+    // The next session has one track.
+    tracks = 1
+    const inter = batchOf([["i", 10]], 2)
+    outbox.deliver(inter, new Readdressed(inter), 2)
+    assert.isTrue(outbox.fast)
+  })
+})
+
 describe("Outbox: its end", () => {
+  it("waits for a full socket though nothing is queued, as long as a socket may be full", () => {
+    const { blocked, drain, flush, outbox, recording } = setup()
+    flush("K")
+    outbox.end("Unpublished", 200)
+    assert.isUndefined(recording.ended)
+    assert.strictEqual(drain(), "")
+    assert.strictEqual(recording.ended, "Unpublished")
+    const stalled = setup()
+    stalled.flush("K")
+    stalled.outbox.end("Unpublished", 200)
+    stalled.blocked.removeStalled(5_100)
+    assert.strictEqual(stalled.recording.ended, "Stalled")
+    assert.strictEqual(blocked.size, 0)
+  })
+
   it("is told once, and the sink is not called again", () => {
     const { blocked, flush, outbox, recording, released } = setup()
     flush("Kii")

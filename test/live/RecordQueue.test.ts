@@ -37,6 +37,10 @@ describe("RecordQueue", () => {
       } else if (model.length > 40) {
         queue.clear()
         model = []
+      } else if (model.length > 0) {
+        const index = next % model.length
+        queue.replace(index, record(next))
+        model[index] = next++
       }
       assert.deepStrictEqual(contents(queue), model)
       assert.strictEqual(queue.first()?.clockMs, model[0])
@@ -44,5 +48,6 @@ describe("RecordQueue", () => {
     }
     assert.strictEqual(queue.at(-1), undefined)
     assert.strictEqual(queue.at(queue.length), undefined)
+    assert.throws(() => queue.replace(queue.length, record(0)), RangeError)
   })
 })

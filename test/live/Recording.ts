@@ -17,7 +17,7 @@ export class Recording implements ViewerSink {
   readonly drops: Array<DropReport> = []
   /** Writes that the socket still takes; infinity for one that is never full. */
   capacity: number
-  full = false
+  isFull = false
   wasFull = false
   writtenWhileFull = 0
   ended: EndReason | OverflowReason | undefined
@@ -27,11 +27,11 @@ export class Recording implements ViewerSink {
   }
 
   readonly write = (bytes: Uint8Array): boolean => {
-    if (this.full) this.writtenWhileFull++
+    if (this.isFull) this.writtenWhileFull++
     this.writes.push(bytes)
     this.capacity--
-    if (this.capacity <= 0) this.full = this.wasFull = true
-    return !this.full
+    if (this.capacity <= 0) this.isFull = this.wasFull = true
+    return !this.isFull
   }
   readonly onStart = () => {
     this.calls.push("start")
@@ -57,7 +57,7 @@ export class Recording implements ViewerSink {
   /** Makes room for more writes; the caller tells the viewer. */
   makeRoom(capacity: number): void {
     this.capacity = capacity
-    this.full = false
+    this.isFull = false
   }
 
   /** Every message that arrived, read by the chunk reader. */

@@ -11,7 +11,7 @@ import * as Registry from "../../src/live/Registry.ts"
 import type { StreamEvent } from "../../src/live/StreamEvents.ts"
 import * as StreamEvents from "../../src/live/StreamEvents.ts"
 import { StreamRegistry } from "../../src/live/StreamRegistry.ts"
-import { MediaClassifier } from "../../src/media/MediaFrame.ts"
+import { classify, MediaClassifier } from "../../src/media/MediaFrame.ts"
 import * as LiveArbitrary from "../../src/testing/LiveArbitrary.ts"
 import { letters, Recording } from "./Recording.ts"
 
@@ -153,13 +153,96 @@ describe("Registry: publishers", () => {
     assert.strictEqual(registry.nextDeadlineMs(), 8_000)
     registry.tick(8_000)
     assert.strictEqual(registry.statistics(8_000).streams[0]!.state, "Silent")
-    assert.strictEqual(registry.nextDeadlineMs(), undefined)
+    assert.strictEqual(registry.nextDeadlineMs(), 10_000)
     assert.isFalse(publication.publish({ ...header, payload: new Uint8Array(0) }, 9_000))
     assert.deepStrictEqual(sink.calls, ["start", "dry"])
     publication.publish(keyframe(1), 9_000)
     assert.deepStrictEqual(sink.calls, ["start", "dry", "resume"])
+    registry.tick(10_000)
     assert.strictEqual(registry.nextDeadlineMs(), 14_000)
     assert.deepStrictEqual(tags().slice(-2), ["Unavailable", "Resumed"])
+  })
+
+  it("ends a silent stream for its viewers after the grace, and goes on with a keyframe for new ones", () => {
+    const { claim, registry, subscribe } = setup()
+    const publication = Result.getOrThrow(claim(0))
+    const { sink } = subscribe(0)
+    publication.publish(header, 0)
+    publication.publish(keyframe(1), 0)
+    registry.tick(5_000)
+    assert.strictEqual(registry.nextDeadlineMs(), 7_000)
+    registry.tick(6_999)
+    assert.isUndefined(sink.ended)
+    registry.tick(7_000)
+    assert.deepStrictEqual(sink.calls, ["start", "dry", "end PublisherLost"])
+    assert.isTrue(publication.isCurrent)
+    assert.strictEqual(registry.nextDeadlineMs(), undefined)
+    assert.isTrue(Result.isFailure(subscribe(7_001).result))
+    const waiting = subscribe(7_002, true)
+    assert.deepStrictEqual(waiting.sink.calls, [])
+    const inter = (number: number) => LiveArbitrary.message({ kind: "InterFrame", number }, number)
+    assert.isFalse(publication.publish(inter(2), 7_100))
+    assert.isTrue(publication.publish(keyframe(3), 7_200))
+    assert.isTrue(publication.publish(inter(4), 7_210))
+    registry.flush(7_210)
+    const late = subscribe(7_220)
+    assert.deepStrictEqual(waiting.sink.calls, ["start"])
+    assert.strictEqual(got(waiting.sink), "V0 K3 i4")
+    assert.strictEqual(got(late.sink), "V0 K3 i4")
+    assert.strictEqual(registry.nextDeadlineMs(), 12_200)
+    registry.tick(12_210)
+    registry.tick(14_210)
+    assert.strictEqual(late.sink.ended, "PublisherLost")
+    publication.vanish(14_300)
+    assert.strictEqual(registry.get(key), undefined)
+  })
+
+  it("does not keep viewers waiting for a publisher who comes back and sends nothing", () => {
+    const { claim, registry, subscribe } = setup()
+    Result.getOrThrow(claim(0)).vanish(0)
+    const { sink } = subscribe(0)
+    Result.getOrThrow(claim(1_000))
+    registry.tick(6_000)
+    assert.isUndefined(sink.ended)
+    assert.strictEqual(registry.nextDeadlineMs(), 8_000)
+    registry.tick(8_000)
+    assert.strictEqual(sink.ended, "PublisherLost")
+  })
+
+  it("does for every stream what is due, whatever another one throws", () => {
+    const defects: Array<string> = []
+    let broken = false
+    const registry = Registry.make(options, {
+      onDefect: (streamKey) => defects.push(streamKey),
+      // Headers are classified again when they are flushed.
+      classify: (typeId, payload) => {
+        if (broken) throw new Error("broken")
+        return classify(typeId, payload)
+      }
+    })
+    const sinks: Array<Recording> = []
+    const publications = ["live/a", "live/b"].map((streamKey, index) => {
+      const claim = { publisherId: "p", credential: "", nowMs: 0, onTakenOver: () => {} }
+      const publication = Result.getOrThrow(registry.claim(streamKey, claim))
+      const sink = new Recording()
+      sinks.push(sink)
+      registry.subscribe(streamKey, { sink, nowMs: 0 })
+      if (index === 0) publication.publish(header, 0)
+      return publication
+    })
+    broken = true
+    registry.tick(5_000)
+    registry.tick(7_000)
+    for (const sink of sinks) assert.deepStrictEqual(sink.calls, ["start", "dry", "end PublisherLost"])
+    assert.deepStrictEqual(defects, ["live/a"])
+    broken = false
+    publications[0]!.publish({ ...header, timestamp: 1 }, 7_100)
+    broken = true
+    publications[0]!.vanish(7_200)
+    assert.deepStrictEqual(defects, ["live/a", "live/a"])
+    assert.strictEqual(registry.nextDeadlineMs(), 9_200)
+    registry.tick(9_200)
+    assert.isUndefined(registry.get("live/a"))
   })
 })
 
@@ -391,6 +474,42 @@ describe("StreamRegistry: the service", () => {
       assert.strictEqual(waiting.ended, "NotFound")
     }).pipe(Effect.provide(Live))
   )
+
+  it.effect("goes on ticking after a stream threw while it was due", () => {
+    let broken = false
+    const Broken = Layer.succeed(MediaClassifier, {
+      classify: (typeId, payload) => {
+        if (broken) throw new Error("broken")
+        return classify(typeId, payload)
+      }
+    })
+    return Effect.gen(function* () {
+      const registry = yield* StreamRegistry
+      const sinks = ["live/a", "live/b"].map((streamKey) => {
+        const nowMs = registry.nowMs()
+        const claim = { publisherId: "p", credential: "", nowMs, onTakenOver: () => {} }
+        const publication = Result.getOrThrow(registry.claim(streamKey, claim))
+        const sink = new Recording()
+        registry.subscribe(streamKey, { sink, nowMs })
+        publication.publish(header, nowMs)
+        broken = true
+        publication.vanish(nowMs)
+        broken = false
+        return sink
+      })
+      yield* TestClock.adjust(2_001)
+      assert.deepStrictEqual(
+        sinks.map(({ ended }) => ended),
+        ["PublisherLost", "PublisherLost"]
+      )
+    }).pipe(
+      Effect.provide(
+        StreamRegistry.layerWith(options).pipe(
+          Layer.provide([StreamEvents.StreamEvents.layer, Broken, Distribution.layer])
+        )
+      )
+    )
+  })
 
   it.effect("collects media for the merge window", () =>
     Effect.gen(function* () {

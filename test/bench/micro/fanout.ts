@@ -33,14 +33,14 @@ const frameBytes = 5_000
 class CountingSink implements ViewerSink {
   bytes = 0
   writes = 0
-  readonly full: boolean
+  readonly isFull: boolean
   constructor(full: boolean) {
-    this.full = full
+    this.isFull = full
   }
   write(bytes: Uint8Array): boolean {
     this.bytes += bytes.length
     this.writes++
-    return !this.full
+    return !this.isFull
   }
   onStart(): void {}
   onDry(): void {}
