@@ -69,6 +69,8 @@ export interface Report {
   readonly lost: number
   readonly videoGaps: number
   readonly gapsEndedByKeyframe: number
+  /** Viewers with a gap in their video. */
+  readonly viewersWithGaps: number
   /** Stamped messages that came twice or out of order. */
   readonly disordered: number
   /** From the call to connect to the first coded picture, and to the first keyframe, in milliseconds. */
@@ -98,6 +100,7 @@ export const emptyReport: Report = {
   lost: 0,
   videoGaps: 0,
   gapsEndedByKeyframe: 0,
+  viewersWithGaps: 0,
   disordered: 0,
   firstVideoMs: [],
   firstKeyframeMs: [],
@@ -122,6 +125,7 @@ export const mergeReports = (reports: ReadonlyArray<Report>): Report => {
     lost: sum((r) => r.lost),
     videoGaps: sum((r) => r.videoGaps),
     gapsEndedByKeyframe: sum((r) => r.gapsEndedByKeyframe),
+    viewersWithGaps: sum((r) => r.viewersWithGaps),
     disordered: sum((r) => r.disordered),
     firstVideoMs: reports.flatMap((r) => r.firstVideoMs),
     firstKeyframeMs: reports.flatMap((r) => r.firstKeyframeMs),

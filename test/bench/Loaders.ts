@@ -69,7 +69,18 @@ export const start = Effect.fnUntraced(function* (work: Work): Effect.fn.Return<
       ),
       mergeReports
     )
-  return { started, ask }
+  // Who waits in vain wants to know how far it came.
+  const startedOrCounts: Loader["started"] = (withinMs) =>
+    Effect.catch(started(withinMs), (error) =>
+      Effect.flatMap(
+        Effect.match(ask({ do: "report" }), {
+          onSuccess: (r) => `${r.ready} of ${r.connections} ready, ${r.ended} closed by the server`,
+          onFailure: () => "no counts"
+        }),
+        (counts) => Effect.fail(new Process.BenchError({ message: `${counts}; ${error.message}` }))
+      )
+    )
+  return { started: startedOrCounts, ask }
 })
 
 const split = (work: Work): ReadonlyArray<{ readonly work: Work; readonly first: number }> => {

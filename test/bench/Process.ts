@@ -258,6 +258,13 @@ export const wakeUps = (pid: number): number => {
   return count
 }
 
+/** Calls to write, of any kind, that a process and its children made so far. */
+export const writeCalls = (pid: number): number => {
+  let count = 0
+  for (const one of tree(pid)) count += Number(/^syscw: (\d+)/m.exec(read(`/proc/${one}/io`))?.[1] ?? 0)
+  return count
+}
+
 /** How many files and sockets a process that the bench starts may have open. */
 export const fileLimit = (): number => {
   // Node raises its own soft limit to the hard one at its start, and its children inherit that.

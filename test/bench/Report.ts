@@ -23,7 +23,9 @@ export interface Sample {
 export interface Goal {
   readonly scenario: string
   readonly what: string
-  readonly figure: number
+  /** `undefined` where it was not measured, or what was measured does not count: `note` says why. */
+  readonly figure: number | undefined
+  readonly note?: string
   readonly atMost?: number
   readonly atLeast?: number
   readonly unit: string
@@ -73,9 +75,9 @@ export const lookup =
   (scenario, server, metric) =>
     all.find((row) => row.scenario === scenario && row.server === server)?.metrics[metric]
 
-/** Whether a goal holds. */
+/** Whether a goal holds; not where it could not be told. */
 export const holds = ({ atLeast, atMost, figure }: Goal): boolean =>
-  (atMost === undefined || figure <= atMost) && (atLeast === undefined || figure >= atLeast)
+  figure !== undefined && (atMost === undefined || figure <= atMost) && (atLeast === undefined || figure >= atLeast)
 
 const columns: ReadonlyArray<readonly [title: string, metric: string, digits: number]> = [
   ["CPU s/Gbit", "cpuPerGbit", 4],
@@ -85,6 +87,7 @@ const columns: ReadonlyArray<readonly [title: string, metric: string, digits: nu
   ["p99 ms", "firstVideoP99Ms", 1],
   ["latency p50", "latencyP50Ms", 1],
   ["p99 ms", "latencyP99Ms", 1],
+  ["delivered %", "deliveredPercent", 1],
   ["lost", "lost", 0],
   ["load gen. CPU %", "loadPercent", 0]
 ]
@@ -127,9 +130,9 @@ export const goalTable = (goals: ReadonlyArray<Goal>): string =>
       ...goals.map((goal) => [
         goal.scenario,
         goal.what,
-        `${format(goal.figure)} ${goal.unit}`.trim(),
+        goal.figure === undefined ? "" : `${format(goal.figure)} ${goal.unit}`.trim(),
         goal.atMost === undefined ? `>= ${goal.atLeast}` : `<= ${goal.atMost}`,
-        holds(goal) ? "holds" : "MISSED"
+        goal.figure === undefined ? `NOT TOLD: ${goal.note}` : holds(goal) ? "holds" : "MISSED"
       ])
     ],
     2

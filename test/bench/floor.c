@@ -56,8 +56,10 @@ int main(int argc, char **argv) {
     fprintf(stderr, "usage: floor VIEWERS WRITES_PER_SECOND KBPS SECONDS\n");
     return 2;
   }
-  int viewers = atoi(argv[1]), hertz = atoi(argv[2]), on = 1;
+  int viewers = atoi(argv[1]), on = 1;
+  double hertz = atof(argv[2]);
   size_t piece = (size_t)(atof(argv[3]) * 125 / hertz);
+  long pause = (long)(1e9 / hertz);
   long rounds = (long)(atof(argv[4]) * hertz);
   signal(SIGPIPE, SIG_IGN);
 
@@ -90,8 +92,8 @@ int main(int argc, char **argv) {
       if (n > 0) taken += n;
       if (n < (ssize_t)piece) refused++;
     }
-    due.tv_nsec += 1000000000L / hertz;
-    if (due.tv_nsec >= 1000000000L) {
+    due.tv_nsec += pause;
+    while (due.tv_nsec >= 1000000000L) {
       due.tv_sec++;
       due.tv_nsec -= 1000000000L;
     }

@@ -133,6 +133,7 @@ const connect = (work: PlayWork | IdleWork): Load => {
         lost: sum((v) => v.lost),
         videoGaps: sum((v) => v.videoGaps),
         gapsEndedByKeyframe: sum((v) => v.gapsEndedByKeyframe),
+        viewersWithGaps: sum((v) => (v.videoGaps > 0 ? 1 : 0)),
         disordered: sum((v) => v.disordered),
         firstVideoMs: some.map((v) => v.firstVideoMs).filter((ms) => ms >= 0),
         firstKeyframeMs: some.map((v) => v.firstKeyframeMs).filter((ms) => ms >= 0),

@@ -28,6 +28,10 @@
  * - Latency is the time from a publisher handing a frame over until a viewer has read it whole: it includes the kernel
  *   twice and the event loops of both load generators. Lost packets are stamped frames, audio and video, that viewers
  *   never saw although later ones came.
+ * - A server that delivers less than the stream is overloaded, and looks cheap for it: its CPU figures are shown, but no
+ *   goal is told from them. `writesPerViewer` are its calls to write for each viewer and second: the floor is
+ *   run at that cadence. Where the load generators need all of their cores (`load gen. CPU %`, one core is 100) they
+ *   read late, and a server that writes often gets away with fewer wake-ups than it would cost.
  * - The floor is a C program that writes the same bytes to as many sockets and knows no protocol.
  *
  * **What it needs**
