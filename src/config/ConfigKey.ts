@@ -1,22 +1,15 @@
 /**
- * The building blocks of the configuration schema: one schema per kind of value, and what is known about each key.
+ * The keys of the configuration: a kind of value with a default and a description, annotated in the schema.
  *
- * Every key carries its description, its kind, what it accepts and its default as an annotation, so that the same Schema
- * that decodes a value also names its environment variable, explains an error, and writes the table and the files that
- * operators read. Nothing here knows which keys exist: `RtmpConfig` does.
- *
- * Values come as text (environment, command line) or as what a structured file holds: numbers, booleans, lists.
+ * Every key carries what is known about it as an annotation, so that the same Schema that decodes a value also names its
+ * environment variable, explains an error, and writes the table and the files that operators read. Nothing here knows
+ * which keys exist: `ConfigGroups` does.
  */
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
-import * as SchemaIssue from "effect/SchemaIssue"
-import * as SchemaTransformation from "effect/SchemaTransformation"
-
-/** What sort of value a key holds. */
-export type ConfigKind = "duration" | "bytes" | "count" | "boolean" | "text" | "choice" | "list"
+import type { ConfigKind, ConfigValue, JsonSchema } from "./ConfigValue.ts"
 
 /**
  * What is known about one key, as its annotation in the schema.
@@ -25,23 +18,33 @@ export type ConfigKind = "duration" | "bytes" | "count" | "boolean" | "text" | "
  * - `kind`: the sort of value.
  * - `unit`: what a bare number means (`ms`, `bytes`), or what is counted; empty where a number has no unit.
  * - `expected`: what is accepted; it follows "expected" in an error.
- * - `defaultText`: the default in the form in which an operator writes it.
+ * - `json`: what is accepted in a file, as JSON Schema.
+ * - `defaultInput`: the default as it stands in a file.
+ * - `defaultText`: the default as it stands in an environment variable.
  * - `defaultNote`: on what the default depends; empty where it depends on nothing.
+ * - `dependsOn`: the path of the key that the default depends on; empty where there is none.
+ * - `secret`: whether the value must never be shown.
+ * - `restart`: whether a change has no effect before the server starts anew.
  */
 export interface ConfigKeyInfo {
   readonly description: string
   readonly kind: ConfigKind
   readonly unit: string
   readonly expected: string
+  readonly json: JsonSchema
+  readonly defaultInput: unknown
   readonly defaultText: string
   readonly defaultNote: string
+  readonly dependsOn: string
+  readonly secret: boolean
+  readonly restart: boolean
 }
 
 /** One key of the configuration: where it stands, what its environment variable is called, and what is known about it. */
 export interface ConfigKey extends ConfigKeyInfo {
-  /** The path with dots, such as `publisher.resumeGrace`. */
+  /** The path with dots, such as `publisher.resumeGrace` or `log.file.maxSize`. */
   readonly path: string
-  /** The group that the key belongs to, such as `publisher`. */
+  /** The first step of the path, such as `publisher`; empty for a key that stands in no group. */
   readonly group: string
   /** The name of the environment variable, such as `RTMP_PUBLISHER_RESUME_GRACE`. */
   readonly variable: string
@@ -49,222 +52,78 @@ export interface ConfigKey extends ConfigKeyInfo {
   readonly accepts: (value: unknown) => boolean
 }
 
-/** The schema of one kind of value, before it has become a key. */
-export interface ConfigValue<A, I> {
-  /** Decodes what an operator writes. */
-  readonly codec: Schema.Codec<A, I>
-  /** The sort of value. */
-  readonly kind: ConfigKind
-  /** What a bare number means; empty where a number has no unit. */
-  readonly unit: string
-  /** What is accepted. */
-  readonly expected: string
+/** What a key may be besides its value: `restart` for one whose change waits for the next start. */
+export interface KeyOptions {
+  readonly restart?: boolean
 }
 
-/** How durations are written: text with a unit, a number of milliseconds, or a `Duration`. */
-export type DurationInput = string | number | Duration.Duration
-
-/** How byte sizes are written: text with a unit, or a number of bytes. */
-export type BytesInput = string | number
-
-/** Reads `5 seconds`, `500 ms`, `10s`, `1.5 minutes` or plain milliseconds; `undefined` for anything else. */
-export const parseDuration = (input: DurationInput): Duration.Duration | undefined => {
-  if (typeof input === "object") return input
-  if (typeof input === "number") return Number.isFinite(input) ? Duration.millis(input) : undefined
-  const match = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(input)
-  const unitMs = match === null ? undefined : durationUnits.get(match[2]!.toLowerCase())
-  return unitMs === undefined ? undefined : Duration.millis(Number(match![1]) * unitMs)
-}
-
-/** Writes a duration in the largest unit that gives a whole number: `500 ms`, `90 seconds`, `1 minute`. */
-export const formatDuration = (duration: Duration.Duration): string => {
-  const ms = Duration.toMillis(duration)
-  for (const [name, unitMs] of durationNames) {
-    if (ms >= unitMs && ms % unitMs === 0) return `${ms / unitMs} ${name}${ms === unitMs ? "" : "s"}`
-  }
-  return `${ms} ms`
-}
-
-/** Reads `16MiB`, `64 KiB`, `1.5 GB` or a plain number of bytes; `undefined` for anything else. */
-export const parseBytes = (input: BytesInput): number | undefined => {
-  if (typeof input === "number") return input
-  const match = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(input)
-  const unit = match === null ? undefined : byteUnits.get(match[2]!.toLowerCase())
-  return unit === undefined ? undefined : Number(match![1]) * unit
-}
-
-/** Writes a byte size in the largest binary unit that gives a whole number: `16MiB`, `64KiB`, `2500000`. */
-export const formatBytes = (bytes: number): string => {
-  for (const [name, unit] of byteNames) {
-    if (bytes >= unit && bytes % unit === 0) return `${bytes / unit}${name}`
-  }
-  return String(bytes)
-}
-
-/** A time between `min` and `max`, both written like any duration. Never more than 24 days, which a timer can hold. */
-export const duration = (range: {
-  readonly min: string
-  readonly max?: string
-}): ConfigValue<Duration.Duration, DurationInput> => {
-  const min = parseDuration(range.min)!
-  const max = parseDuration(range.max ?? "24 days")!
-  return {
-    kind: "duration",
-    unit: "ms",
-    expected: `a duration from ${formatDuration(min)} to ${formatDuration(max)} (\`5 seconds\`, \`500 ms\`, \`10s\` or milliseconds)`,
-    codec: Schema.Union([Schema.String, Schema.Finite, Schema.Duration]).pipe(
-      Schema.decodeTo(
-        Schema.Duration.check(Schema.makeFilter((value) => Duration.between(value, { minimum: min, maximum: max }))),
-        convert<Duration.Duration, DurationInput>(parseDuration, formatDuration)
-      )
-    )
-  }
-}
-
-/** A number of bytes between `min` and `max`, both written like any byte size. */
-export const bytes = (range: { readonly min: string; readonly max: string }): ConfigValue<number, BytesInput> => {
-  const min = parseBytes(range.min)!
-  const max = parseBytes(range.max)!
-  return {
-    kind: "bytes",
-    unit: "bytes",
-    expected: `a byte size from ${formatBytes(min)} to ${formatBytes(max)} (\`16MiB\` or a number of bytes)`,
-    codec: Schema.Union([Schema.String, Schema.Finite]).pipe(
-      Schema.decodeTo(
-        Schema.Int.check(Schema.isBetween({ minimum: min, maximum: max })),
-        convert<number, BytesInput>(parseBytes, formatBytes)
-      )
-    )
-  }
-}
-
-/** A whole number between `min` and `max`; `unit` says what is counted. */
-export const count = (range: {
-  readonly min: number
-  readonly max: number
-  readonly unit?: string
-}): ConfigValue<number, string | number> => ({
-  kind: "count",
-  unit: range.unit ?? "",
-  expected: `a whole number from ${range.min} to ${range.max}`,
-  codec: Schema.Union([Schema.String, Schema.Finite]).pipe(
-    Schema.decodeTo(
-      Schema.Int.check(Schema.isBetween({ minimum: range.min, maximum: range.max })),
-      convert<number, string | number>(
-        (input) => (typeof input === "number" ? input : /^\s*\d+\s*$/.test(input) ? Number(input) : undefined),
-        (value) => value
-      )
-    )
-  )
-})
-
-/** Yes or no; `yes`, `on` and `1` count as `true`, `no`, `off` and `0` as `false`. */
-export const flag: ConfigValue<boolean, string | boolean> = {
-  kind: "boolean",
-  unit: "",
-  expected: "`true` or `false`",
-  codec: Schema.Union([Schema.String, Schema.Boolean]).pipe(
-    Schema.decodeTo(
-      Schema.Boolean,
-      convert<boolean, string | boolean>(
-        (input) => (typeof input === "boolean" ? input : flagWords.get(input.trim().toLowerCase())),
-        (value) => value
-      )
-    )
-  )
-}
-
-/** One word out of a closed set; upper and lower case are the same. */
-export const choice = <const Words extends ReadonlyArray<string>>(
-  words: Words
-): ConfigValue<Words[number], string> => ({
-  kind: "choice",
-  unit: "",
-  expected: alternatives(words),
-  codec: Schema.String.pipe(
-    Schema.decodeTo(
-      Schema.Literals(words),
-      convert<Words[number], string>(
-        (input) => words.find((word) => word === input.trim().toLowerCase()),
-        (value) => value
-      )
-    )
-  )
-})
-
-/** Text without blanks, at least one character; `expected` says what it is. */
-export const text = (expected: string): ConfigValue<string, string> => ({
-  kind: "text",
-  unit: "",
-  expected,
-  codec: Schema.String.pipe(
-    Schema.decodeTo(
-      Schema.String.check(Schema.makeFilter((value) => /^\S+$/.test(value))),
-      convert<string, string>(
-        (input) => input.trim(),
-        (value) => value
-      )
-    )
-  )
-})
-
-/** A list of texts, or one text with commas between them; blanks around and empty ones in between are dropped. */
-export const list: ConfigValue<ReadonlyArray<string>, string | ReadonlyArray<string>> = {
-  kind: "list",
-  unit: "",
-  expected: "a list of names with commas between them",
-  codec: Schema.Union([Schema.String, Schema.Array(Schema.String)]).pipe(
-    Schema.decodeTo(
-      Schema.Array(Schema.String),
-      convert<ReadonlyArray<string>, string | ReadonlyArray<string>>(
-        (input) =>
-          (typeof input === "string" ? input.split(",") : input)
-            .map((name) => name.trim())
-            .filter((name) => name !== ""),
-        (value) => value
-      )
-    )
-  )
+/**
+ * A choice that other keys take their defaults from: `path` is its own key, `usual` the word that is chosen where nobody
+ * chooses, and `label` is how the choice is called in a sentence, such as `latency mode`.
+ */
+export interface Choice<Word extends string> {
+  readonly path: string
+  readonly words: ReadonlyArray<Word>
+  readonly usual: Word
+  readonly label: string
 }
 
 /** Makes a key: a value with a default (in the form in which an operator writes it) and a description. */
-export const key = <A, I>(value: ConfigValue<A, I>, defaultInput: NoInfer<I>, description: string) =>
+export const key = <A, I>(
+  value: ConfigValue<A, I>,
+  defaultInput: NoInfer<I>,
+  description: string,
+  options: KeyOptions = {}
+) =>
   value.codec
     .pipe(Schema.withDecodingDefaultKey(Effect.succeed(defaultInput)))
-    .annotate(annotations(value, textOf(defaultInput), "", description))
+    .annotate(annotations(value, defaultInput, { note: "", path: "" }, description, options))
 
 /**
- * Makes a key whose default depends on other keys: absent after decoding where nobody set it, for a later step to fill.
- * `defaultText` and `defaultNote` describe what that step does.
+ * Makes a key whose default depends on a choice: absent after decoding where nobody set it, for a later step to fill with
+ * what `pick` gives for the word that was chosen.
  */
-export const dependentKey = <A, I>(
+export const dependentKey = <A, I, Word extends string>(
   value: ConfigValue<A, I>,
-  defaultText: string,
-  defaultNote: string,
-  description: string
-) => Schema.optionalKey(value.codec.annotate(annotations(value, defaultText, defaultNote, description)))
+  choice: Choice<Word>,
+  pick: (word: Word) => NoInfer<A>,
+  description: string,
+  options: KeyOptions = {}
+) => {
+  const written = (word: Word): I => Schema.encodeSync(value.codec)(pick(word))
+  const usual = written(choice.usual)
+  const note = choice.words
+    .filter((word) => textOf(written(word)) !== textOf(usual))
+    .map((word) => `${textOf(written(word))} with ${choice.label} \`${word}\``)
+    .join(", ")
+  return Schema.optionalKey(
+    value.codec.annotate(annotations(value, usual, { note, path: choice.path }, description, options))
+  )
+}
 
-/** Makes a group of keys; absent is the same as empty. */
+/** Makes a group of keys and groups; absent is the same as empty. */
 export const group = <const Fields extends Schema.Struct.Fields>(fields: Fields) =>
   Schema.Struct(fields).pipe(Schema.withDecodingDefaultKey(Effect.succeed({} as Schema.Struct<Fields>["Encoded"])))
 
-/** Lists the keys of a struct of groups, in the order in which they are declared. */
-export const keysOf = (schema: Schema.Struct<Schema.Struct.Fields>): ReadonlyArray<ConfigKey> =>
-  properties(schema.ast).flatMap((section) =>
-    properties(section.type).map((property): ConfigKey => {
-      const info = SchemaAST.resolveAt<ConfigKeyInfo>(annotationName)(property.type)
-      const path = `${String(section.name)}.${String(property.name)}`
-      if (info === undefined) throw new Error(`the configuration key ${path} was not made with ConfigKey.key`)
-      const decode = Schema.decodeUnknownResult(Schema.make<Schema.Codec<unknown>>(property.type))
-      return {
-        ...info,
-        path,
-        group: String(section.name),
-        variable: variableOf(path),
-        accepts: (value) => Result.isSuccess(decode(value))
-      }
-    })
+/** The fields of a group with those filled in whose default depends on a choice. */
+export type CompleteFields<Fields extends Schema.Struct.Fields> = {
+  readonly [Name in keyof Fields]: Fields[Name] extends Schema.optionalKey<infer Inner> ? Inner : Fields[Name]
+}
+
+/** The decoded side of a group in which nothing is optional. */
+export const complete = <const Fields extends Schema.Struct.Fields>(fields: Fields) =>
+  Schema.toType(
+    Schema.Struct(
+      // The type says what the loop does; the compiler cannot see it.
+      Object.fromEntries(
+        Object.entries(fields).map(([name, field]) => [name, isOptionalKey(field) ? Schema.requiredKey(field) : field])
+      ) as unknown as CompleteFields<Fields>
+    )
   )
+
+/** Lists the keys of a struct of keys and groups, however deep they stand, in the order in which they are declared. */
+export const keysOf = (schema: Schema.Struct<Schema.Struct.Fields>): ReadonlyArray<ConfigKey> =>
+  keysBelow(schema.ast, [])
 
 /** The environment variable of a path: `publisher.resumeGrace` is `RTMP_PUBLISHER_RESUME_GRACE`. */
 export const variableOf = (path: string): string =>
@@ -277,85 +136,63 @@ const annotationName = "effect-rtmp/config/ConfigKey"
 
 const annotations = <A, I>(
   value: ConfigValue<A, I>,
-  defaultText: string,
-  defaultNote: string,
-  description: string
+  defaultInput: I,
+  depends: { readonly note: string; readonly path: string },
+  description: string,
+  options: KeyOptions
 ): { readonly description: string } => {
+  const isCollection = value.kind === "list" || value.kind === "record"
   const info: ConfigKeyInfo = {
     description,
     kind: value.kind,
     unit: value.unit,
     expected: value.expected,
-    defaultText,
-    defaultNote
+    json: value.json,
+    // A collection may be given as text with commas; in a file it stands as what it is.
+    defaultInput: isCollection
+      ? Schema.encodeSync(value.codec)(Schema.decodeSync(value.codec)(defaultInput))
+      : defaultInput,
+    defaultText: textOf(defaultInput),
+    defaultNote: depends.note,
+    dependsOn: depends.path,
+    secret: value.secret,
+    restart: options.restart === true
   }
   return { description, [annotationName]: info } as { readonly description: string }
 }
 
-const alternatives = (words: ReadonlyArray<string>): string => {
-  const quoted = words.map((word) => `\`${word}\``)
-  return quoted.length < 2 ? quoted.join("") : `${quoted.slice(0, -1).join(", ")} or ${quoted.at(-1)}`
+const keysBelow = (ast: SchemaAST.AST, above: ReadonlyArray<string>): ReadonlyArray<ConfigKey> =>
+  properties(ast).flatMap((property) => {
+    const steps = [...above, String(property.name)]
+    const path = steps.join(".")
+    const info = SchemaAST.resolveAt<ConfigKeyInfo>(annotationName)(property.type)
+    if (info === undefined) {
+      const below = keysBelow(property.type, steps)
+      if (below.length === 0) throw new Error(`the configuration key ${path} was not made with ConfigKey.key`)
+      return below
+    }
+    const decode = Schema.decodeUnknownResult(Schema.make<Schema.Codec<unknown>>(property.type))
+    return {
+      ...info,
+      path,
+      group: steps.length === 1 ? "" : steps[0]!,
+      variable: variableOf(path),
+      accepts: (value: unknown) => Result.isSuccess(decode(value))
+    }
+  })
+
+/** A value as text in an environment variable. */
+const textOf = (input: unknown): string => {
+  if (Array.isArray(input)) return input.join(",")
+  if (typeof input !== "object" || input === null) return String(input)
+  return Object.entries(input)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(",")
 }
 
-const textOf = (input: unknown): string => (Array.isArray(input) ? input.join(",") : String(input))
+const isOptionalKey = (
+  field: Schema.Struct.Fields[PropertyKey]
+): field is Schema.optionalKey<Schema.Constraint> & Schema.Struct.Fields[PropertyKey] => SchemaAST.isOptional(field.ast)
 
 const properties = (ast: SchemaAST.AST): ReadonlyArray<SchemaAST.PropertySignature> =>
   SchemaAST.isObjects(ast) ? ast.propertySignatures : []
-
-/** A transformation out of a parser that gives `undefined` for what it does not understand. */
-function convert<A, I>(parse: (input: I) => A | undefined, format: (value: A) => I) {
-  return SchemaTransformation.transformEffect<A, I>({
-    decode: (input) => {
-      const value = parse(input)
-      return value === undefined ? Effect.fail(new SchemaIssue.InvalidValue(undefined)) : Effect.succeed(value)
-    },
-    encode: (value) => Effect.succeed(format(value))
-  })
-}
-
-const durationNames: ReadonlyArray<readonly [string, number]> = [
-  ["day", 86_400_000],
-  ["hour", 3_600_000],
-  ["minute", 60_000],
-  ["second", 1000]
-]
-
-const durationUnits: ReadonlyMap<string, number> = new Map(
-  (
-    [
-      [1, ["", "ms", "milli", "millis", "millisecond", "milliseconds"]],
-      [1000, ["s", "sec", "secs", "second", "seconds"]],
-      [60_000, ["m", "min", "mins", "minute", "minutes"]],
-      [3_600_000, ["h", "hour", "hours"]],
-      [86_400_000, ["d", "day", "days"]]
-    ] as const
-  ).flatMap(([unitMs, names]) => names.map((name) => [name, unitMs] as const))
-)
-
-const byteNames: ReadonlyArray<readonly [string, number]> = [
-  ["GiB", 2 ** 30],
-  ["MiB", 2 ** 20],
-  ["KiB", 2 ** 10]
-]
-
-const byteUnits: ReadonlyMap<string, number> = new Map([
-  ["", 1],
-  ["b", 1],
-  ["kb", 1e3],
-  ["mb", 1e6],
-  ["gb", 1e9],
-  ["kib", 2 ** 10],
-  ["mib", 2 ** 20],
-  ["gib", 2 ** 30]
-])
-
-const flagWords: ReadonlyMap<string, boolean> = new Map([
-  ["true", true],
-  ["yes", true],
-  ["on", true],
-  ["1", true],
-  ["false", false],
-  ["no", false],
-  ["off", false],
-  ["0", false]
-])

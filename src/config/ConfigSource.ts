@@ -3,7 +3,7 @@
  *
  * A source is a list of values, each with the path of its key and the place where it was written. Sources lie on top of
  * each other: a later one wins, key by key, and the defaults of the schema lie below all of them. The result remembers
- * where each value came from. Two sources exist: the environment, and values written in code.
+ * where each value came from. Three sources exist: a file (`ConfigFile`), the environment, and values written in code.
  */
 import type * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
@@ -21,9 +21,10 @@ export interface ConfigEntry {
   readonly origin: string
 }
 
-/** The values of one source, and the names in it that mean nothing. */
+/** The values of one source, what is wrong with the source itself, and the names in it that mean nothing. */
 export interface ConfigSource {
   readonly entries: ReadonlyArray<ConfigEntry>
+  readonly problems: ReadonlyArray<ConfigProblem>
   readonly warnings: ReadonlyArray<ConfigWarning>
 }
 
@@ -46,6 +47,9 @@ export interface LoadedConfig<A> {
   readonly origins: ReadonlyMap<string, string>
 }
 
+/** The variable that names the configuration file. It is no key, because the file cannot say where it is. */
+export const fileVariable = "RTMP_CONFIG"
+
 /**
  * Reads the environment out of a record of variables. An empty variable counts as not set.
  *
@@ -59,7 +63,7 @@ export const fromRecord = (
   const entries: Array<ConfigEntry> = []
   const warnings: Array<ConfigWarning> = []
   for (const [name, value] of Object.entries(variables)) {
-    if (value === undefined || value === "" || !name.startsWith(prefix)) continue
+    if (value === undefined || value === "" || !name.startsWith(prefix) || name === fileVariable) continue
     const key = byVariable.get(name)
     if (key !== undefined) entries.push({ path: key.path, value, origin: name })
     else {
@@ -70,7 +74,7 @@ export const fromRecord = (
       warnings.push(suggestion === undefined ? { origin: name } : { origin: name, suggestion })
     }
   }
-  return { entries, warnings }
+  return { entries, problems: [], warnings }
 }
 
 /**
@@ -92,16 +96,22 @@ export const fromProvider = (
     return fromRecord(keys, variables)
   }).pipe(Effect.mapError((error) => new ConfigError({ reason: "SourceFailed", problems: [], detail: error.message })))
 
-/** Takes values that were written in code, nested as in the schema. `origin` names the place in errors. */
-export const fromValues = (
-  values: Readonly<Record<string, Readonly<Record<string, unknown>> | undefined>>,
-  origin: string
-): ConfigSource => ({
-  entries: Object.entries(values).flatMap(([group, members]) =>
-    Object.entries(members ?? {}).map(([name, value]) => ({ path: `${group}.${name}`, value, origin }))
-  ),
-  warnings: []
-})
+/**
+ * Takes values that were written in code, nested as in the schema. `origin` names the place in errors. A path that is no
+ * key is a warning.
+ */
+export const fromValues = (keys: ReadonlyArray<ConfigKey>, values: object, origin: string): ConfigSource => {
+  const known = new Set(keys.map((key) => key.path))
+  const collect = (members: object, above: string): ReadonlyArray<ConfigEntry> =>
+    Object.entries(members).flatMap(([name, value]): ReadonlyArray<ConfigEntry> => {
+      const path = above === "" ? name : `${above}.${name}`
+      if (value === undefined) return []
+      return typeof value === "object" && value !== null && !known.has(path)
+        ? collect(value, path)
+        : [{ path, value, origin }]
+    })
+  return { entries: collect(values, ""), problems: [], warnings: [] }
+}
 
 /** Lays sources on top of each other, the last one uppermost, and decodes the result; all problems are found at once. */
 export const load = <A, I>(
@@ -122,19 +132,21 @@ export const load = <A, I>(
     }
   }
 
-  const input: Record<string, Record<string, unknown>> = {}
-  for (const entry of set.values()) {
-    const dot = entry.path.indexOf(".")
-    const group = entry.path.slice(0, dot)
-    input[group] ??= {}
-    input[group][entry.path.slice(dot + 1)] = entry.value
-  }
+  const input: Record<string, unknown> = {}
+  for (const entry of set.values()) put(input, entry.path.split("."), entry.value)
 
+  const problems = sources.flatMap((source) => source.problems)
   const decoded = Schema.decodeUnknownResult(model.schema)(input, { errors: "all" })
   if (Result.isFailure(decoded)) {
-    const issues = formatIssues(decoded.failure.issue).issues
-    const problems = issues.map((issue) => problemOf(known, set, (issue.path ?? []).map(String), issue.message))
-    return Result.fail(new ConfigError({ reason: "Invalid", problems: unique(problems) }))
+    const isPartial = problems.some((problem) => problem.reason === "Syntax")
+    for (const issue of formatIssues(decoded.failure.issue).issues) {
+      const problem = problemOf(known, set, (issue.path ?? []).map(String), issue.message)
+      // Where a file could not be read to its end, what seems to contradict may just be missing.
+      if (problem.reason !== "Conflict" || !isPartial) problems.push(problem)
+    }
+  }
+  if (Result.isFailure(decoded) || problems.length > 0) {
+    return Result.fail(new ConfigError({ reason: "Invalid", problems: inOrder(unique(problems)) }))
   }
   const origins = new Map([...set.values()].map((entry) => [entry.path, entry.origin]))
   return Result.succeed({ config: decoded.success, warnings, origins })
@@ -152,8 +164,10 @@ export const suggest = (name: string, candidates: ReadonlyArray<string>): string
     const candidateWords = wordsOf(candidate)
     const missing = candidateWords.length - words.length
     const isPart = words.length > 0 && missing > 0 && words.every((word) => candidateWords.includes(word))
-    const distance = editDistance(words.join("_"), candidateWords.join("_"))
-    const isNear = distance <= Math.max(2, Math.floor(words.join("_").length / 4))
+    const written = words.join("_")
+    const distance = editDistance(written, candidateWords.join("_"))
+    // In a short word two letters make another word.
+    const isNear = distance <= Math.max(written.length < 5 ? 1 : 2, Math.floor(written.length / 4))
     // A few letters wrong is likelier than a word left out, and one word left out likelier than two.
     const score = isNear ? distance : isPart ? 100 * missing : Number.POSITIVE_INFINITY
     if (score < bestScore) {
@@ -185,41 +199,71 @@ const collectVariables = (
     }
   })
 
+/** Puts a value where its path leads. Paths are those of keys, and none of them ends where another one passes. */
+const put = (into: Record<string, unknown>, steps: ReadonlyArray<string>, value: unknown): void => {
+  let members = into
+  for (const step of steps.slice(0, -1)) {
+    members[step] ??= {}
+    members = members[step] as Record<string, unknown>
+  }
+  members[steps.at(-1)!] = value
+}
+
 const problemOf = (
   known: ReadonlyMap<string, ConfigKey>,
   set: ReadonlyMap<string, ConfigEntry>,
   issuePath: ReadonlyArray<string>,
   message: string
 ): ConfigProblem => {
-  // An issue inside a list points at the element: the key is the first two steps.
-  const path = issuePath.slice(0, 2).join(".")
+  // An issue inside a list or a mapping points at the element.
+  let path = issuePath.join(".")
+  for (let steps = issuePath.length; steps > 0 && !known.has(path); steps--) path = issuePath.slice(0, steps).join(".")
   const key = known.get(path)
   const entry = set.get(path)
   if (key !== undefined && entry !== undefined && !key.accepts(entry.value)) {
-    return { reason: "InvalidValue", origin: entry.origin, path, expected: key.expected, found: found(entry.value) }
+    return {
+      reason: "InvalidValue",
+      origin: entry.origin,
+      path,
+      expected: key.expected,
+      found: found(entry.value, key.secret)
+    }
   }
   return {
     reason: "Conflict",
     origin: entry?.origin ?? key?.variable ?? path,
     path,
     expected: message,
-    found: entry === undefined ? `${key?.defaultText ?? "nothing"} (default)` : found(entry.value)
+    found: entry === undefined ? `${key?.defaultText ?? "nothing"} (default)` : found(entry.value, key?.secret === true)
   }
 }
 
-const found = (value: unknown): string => {
+const found = (value: unknown, isSecret: boolean): string => {
+  if (value === null) return "nothing"
+  if (isSecret) return "a value that is secret"
   if (typeof value === "string") return `"${Log.escapeForLog(value)}"`
-  return Log.escapeForLog(Array.isArray(value) ? JSON.stringify(value) : String(value))
+  return Log.escapeForLog(typeof value === "object" ? JSON.stringify(value) : String(value))
 }
 
 /** A union of forms gives an issue for each form. */
 const unique = (problems: ReadonlyArray<ConfigProblem>): ReadonlyArray<ConfigProblem> => {
   const seen = new Set<string>()
   return problems.filter((problem) => {
-    const identity = `${problem.path} ${problem.expected}`
+    const identity = `${problem.origin} ${problem.path} ${problem.expected}`
     if (seen.has(identity)) return false
     seen.add(identity)
     return true
+  })
+}
+
+/** Problems of one file come in the order of its lines, whichever step has found them. */
+const inOrder = (problems: ReadonlyArray<ConfigProblem>): ReadonlyArray<ConfigProblem> => {
+  const places = new Map(problems.map((problem) => [problem, /^(.*):(\d+):(\d+)$/s.exec(problem.origin)]))
+  return [...problems].sort((left, right) => {
+    const a = places.get(left)
+    const b = places.get(right)
+    if (!a || !b) return a ? -1 : b ? 1 : 0
+    return a[1] === b[1] ? Number(a[2]) - Number(b[2]) || Number(a[3]) - Number(b[3]) : 0
   })
 }
 
@@ -230,14 +274,19 @@ const wordsOf = (name: string): ReadonlyArray<string> =>
     .split(/[._]+/)
     .filter((word) => word !== "")
 
+/** How many letters must be replaced, added, left out or swapped with their neighbour. */
 const editDistance = (left: string, right: string): number => {
+  let before: ReadonlyArray<number> = []
   let previous = Array.from({ length: right.length + 1 }, (_, index) => index)
   for (let i = 0; i < left.length; i++) {
     const current = [i + 1]
     for (let j = 0; j < right.length; j++) {
       const replaced = previous[j]! + (left[i] === right[j] ? 0 : 1)
-      current.push(Math.min(replaced, previous[j + 1]! + 1, current[j]! + 1))
+      const isSwapped = i > 0 && j > 0 && left[i] === right[j - 1] && left[i - 1] === right[j]
+      const swapped = isSwapped ? before[j - 1]! + 1 : replaced
+      current.push(Math.min(replaced, swapped, previous[j + 1]! + 1, current[j]! + 1))
     }
+    before = previous
     previous = current
   }
   return previous[right.length]!

@@ -12,12 +12,29 @@ const root = Path.resolve(import.meta.dirname, "../..")
 const begin = "<!-- configuration: written by test/config/GeneratedDocs.ts -->"
 const end = "<!-- end of configuration -->"
 
-/** Puts the table of all keys between the marks in the README, and throws where the marks are missing. */
+const legend = "A change of a key with ↻ needs a restart; every other key can change while the server runs."
+
+/** Writes JSON as the formatter of this project does: objects over several lines, arrays of scalars on one that holds them. */
+const json = (value: unknown, indent: string): string => {
+  if (typeof value !== "object" || value === null) return JSON.stringify(value)
+  const inner = `${indent}  `
+  if (Array.isArray(value)) {
+    const line = `[${value.map((item) => JSON.stringify(item)).join(", ")}]`
+    if (value.every((item) => typeof item !== "object") && line.length < 90) return line
+    return `[\n${value.map((item) => `${inner}${json(item, inner)}`).join(",\n")}\n${indent}]`
+  }
+  const members = Object.entries(value).map(
+    ([name, member]) => `${inner}${JSON.stringify(name)}: ${json(member, inner)}`
+  )
+  return members.length === 0 ? "{}" : `{\n${members.join(",\n")}\n${indent}}`
+}
+
+/** Puts the tables of all keys between the marks in the README, and throws where the marks are missing. */
 export const withTable = (readme: string): string => {
   const from = readme.indexOf(begin)
   const to = readme.indexOf(end)
   if (from === -1 || to < from) throw new Error("the README has lost the marks around its configuration table")
-  return `${readme.slice(0, from + begin.length)}\n\n${ConfigDocs.markdownTable(keys)}\n\n${readme.slice(to)}`
+  return `${readme.slice(0, from + begin.length)}\n\n${legend}\n\n${ConfigDocs.markdownTables(keys)}\n\n${readme.slice(to)}`
 }
 
 /** The documents: where each one stands, what it holds, and what it should hold. */
@@ -29,10 +46,14 @@ export const documents = (): ReadonlyArray<{
   const read = (path: string): string =>
     Fs.existsSync(Path.join(root, path)) ? Fs.readFileSync(Path.join(root, path), "utf8") : ""
   const readme = read("README.md")
-  const example = "config/effect-rtmp.env.example"
+  const environment = "config/effect-rtmp.env.example"
+  const file = "config/effect-rtmp.yaml"
+  const schema = "config/effect-rtmp.schema.json"
   return [
     { path: "README.md", actual: readme, expected: withTable(readme) },
-    { path: example, actual: read(example), expected: ConfigDocs.envFile(keys) }
+    { path: environment, actual: read(environment), expected: ConfigDocs.envFile(keys) },
+    { path: file, actual: read(file), expected: ConfigDocs.yamlFile(keys, "./effect-rtmp.schema.json") },
+    { path: schema, actual: read(schema), expected: `${json(ConfigDocs.jsonSchema(keys), "")}\n` }
   ]
 }
 

@@ -27,20 +27,21 @@ const problems = (variables: Record<string, string>): ReadonlyArray<string> => {
 }
 
 /** The decoded value of a key, by its path. */
-const valueAt = (config: Config.RtmpConfigData, path: string): unknown => {
-  const [group, name] = path.split(".") as [keyof Config.RtmpConfigData, string]
-  return (config[group] as Record<string, unknown>)[name]
-}
+const valueAt = (config: Config.RtmpConfigData, path: string): unknown =>
+  path.split(".").reduce<unknown>((members, step) => (members as Record<string, unknown>)[step], config)
+
+const isGroup = (value: unknown): value is object => Object.getPrototypeOf(value) === Object.prototype
 
 describe("the schema", () => {
   it("has a complete and valid default for every key", () => {
     for (const key of Config.keys) assert.isDefined(valueAt(RtmpConfig.defaults, key.path), key.path)
-    const paths = Object.entries(RtmpConfig.defaults).flatMap(([group, members]) =>
-      Object.keys(members).map((name) => `${group}.${name}`)
-    )
+    const paths = (members: object, above: string): ReadonlyArray<string> =>
+      Object.entries(members).flatMap(([name, member]) =>
+        isGroup(member) ? paths(member, `${above}${name}.`) : [`${above}${name}`]
+      )
     assert.sameMembers(
       Config.keys.map((key) => key.path),
-      paths
+      [...paths(RtmpConfig.defaults, "")]
     )
   })
 
@@ -86,8 +87,10 @@ describe("the environment", () => {
       duration: "7 seconds",
       bytes: "128KiB",
       count: "200",
+      bitrate: "7 Mbit/s",
       text: "192.0.2.7",
-      list: "a,b"
+      list: "a,b",
+      record: "a=b"
     }
     const special: Record<string, string> = {
       "session.pingTimeout": "50 seconds",
@@ -100,7 +103,15 @@ describe("the environment", () => {
       "publisher.conflict": "takeover",
       "latency.mode": "throughput",
       "log.level": "debug",
-      "log.format": "json"
+      "log.levels": "server=debug",
+      "log.format": "json",
+      "log.output": "stderr",
+      "log.file.interval": "hour",
+      "log.file.format": "pretty",
+      "latency.applications": "live=low",
+      "otlp.url": "https://collector.example:4318",
+      "shutdown.reconnectTo": "rtmp://other.example/live",
+      profile: "mobile"
     }
     for (const key of Config.keys) {
       const before = valueAt(RtmpConfig.defaults, key.path)
@@ -117,6 +128,12 @@ describe("the environment", () => {
     assert.deepStrictEqual(result.config, RtmpConfig.defaults)
     assert.deepStrictEqual(result.warnings, [])
     assert.strictEqual(result.origins.size, 0)
+  })
+
+  it("never shows a secret in an error", () => {
+    const found = problems({ RTMP_HTTP_READ_TOKENS: "s3c ret", RTMP_OTLP_HEADERS: "s3cret" })
+    assert.strictEqual(found.length, 2)
+    for (const problem of found) assert.match(problem, /found a value that is secret$/)
   })
 
   it("remembers which values it has set", () => {
@@ -155,6 +172,7 @@ describe("the environment", () => {
       ["RTMP_PORT", "RTMP_LISTEN_PORT"],
       ["RTMP_GOP_MAX_BYTES", "RTMP_GOP_CACHE_MAX_BYTES"],
       ["RTMP_LOG_LEVLE", "RTMP_LOG_LEVEL"],
+      ["RTMP_LOG_FILE_SIZE", "RTMP_LOG_FILE_MAX_SIZE"],
       ["RTMP_WHATEVER_ELSE", undefined]
     ]
     for (const [name, suggestion] of table) {
@@ -233,9 +251,57 @@ describe("latency modes", () => {
   })
 })
 
+describe("profiles", () => {
+  const shape = (variables: Record<string, string>) => {
+    const { gopCache, limits, outbox } = loaded(variables)
+    const { distributionBitrate, maxConnections, maxPublishers, publishBitrate } = limits
+    return [maxConnections, maxPublishers, publishBitrate, distributionBitrate, gopCache.maxBytes, outbox.maxBytes]
+  }
+  const mib = 1024 * 1024
+
+  it("set the defaults of the limits, and of what is kept and may wait", () => {
+    const desktop = [1000, 10, 50_000_000, 500_000_000, 32 * mib, 16 * mib]
+    assert.deepStrictEqual(shape({}), desktop)
+    assert.deepStrictEqual(shape({ RTMP_PROFILE: "desktop" }), desktop)
+    assert.deepStrictEqual(shape({ RTMP_PROFILE: "mobile" }), [100, 3, 20_000_000, 100_000_000, 16 * mib, 8 * mib])
+  })
+
+  it("yield to what is set by hand", () => {
+    const limits = { RTMP_LIMITS_MAX_PUBLISHERS: "5", RTMP_LIMITS_PUBLISH_BITRATE: "6 Mbit/s" }
+    assert.deepStrictEqual(shape({ RTMP_PROFILE: "mobile", ...limits }).slice(0, 3), [100, 5, 6_000_000])
+  })
+})
+
+describe("the latency of single applications", () => {
+  it("is what the mode means, or what holds for the server with another merge window", () => {
+    const { applications } = loaded({
+      RTMP_LATENCY_MODE: "throughput",
+      RTMP_OUTBOX_MAX_DELAY: "3s",
+      RTMP_LATENCY_APPLICATIONS: "live=low,event=100 ms"
+    }).latency
+    assert.deepStrictEqual(
+      [...applications],
+      [
+        ["live", { mode: "low", mergeWindowMs: 0, outboxMaxDelayMs: 500, gopMinDurationMs: 0 }],
+        ["event", { mergeWindowMs: 100, outboxMaxDelayMs: 3000, gopMinDurationMs: 2000 }]
+      ]
+    )
+  })
+
+  it("is refused for other words and longer windows", () => {
+    for (const value of ["live=fast", "live=11 seconds", "live", "live=-1", "live=low,live=low"]) {
+      assert.strictEqual(problems({ RTMP_LATENCY_APPLICATIONS: value }).length, 1, value)
+    }
+  })
+})
+
 describe("sources", () => {
   it("lie on top of each other key by key, the last one uppermost", () => {
-    const file = ConfigSource.fromValues({ listen: { port: 1, backlog: 5 }, log: { level: "warn" } }, "file")
+    const file = ConfigSource.fromValues(
+      Config.keys,
+      { listen: { port: 1, backlog: 5 }, log: { level: "warn" } },
+      "file"
+    )
     const environment = ConfigSource.fromRecord(Config.keys, { RTMP_LISTEN_PORT: "2" })
     const { config, origins } = Result.getOrThrow(ConfigSource.load(Config.model, [file, environment]))
     assert.deepStrictEqual([config.listen.port, config.listen.backlog, config.log.level], [2, 5, "warn"])
@@ -244,7 +310,7 @@ describe("sources", () => {
   })
 
   it("warn of paths that are no keys", () => {
-    const source = ConfigSource.fromValues({ listen: { prot: 1 }, nonsense: { deep: 1 } }, "file")
+    const source = ConfigSource.fromValues(Config.keys, { listen: { prot: 1 }, nonsense: { deep: 1 } }, "file")
     const { warnings } = Result.getOrThrow(ConfigSource.load(Config.model, [source]))
     assert.deepStrictEqual(warnings, [
       { origin: "listen.prot (file)", suggestion: "listen.port" },
@@ -253,7 +319,7 @@ describe("sources", () => {
   })
 
   it("report a wrong element of a list once, at its key", () => {
-    const source = ConfigSource.fromValues({ session: { applications: ["live", 7] } }, "file")
+    const source = ConfigSource.fromValues(Config.keys, { session: { applications: ["live", 7] } }, "file")
     const result = ConfigSource.load(Config.model, [source])
     assert.deepStrictEqual(Result.isFailure(result) && result.failure.problems, [
       {
