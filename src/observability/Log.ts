@@ -1,34 +1,41 @@
 /**
  * Logging: one structured line per event, readable on a terminal and as JSON elsewhere.
  *
- * The server logs with Effect's own `Effect.logInfo` and its siblings; this module is the loggers behind them, and the
- * helpers that make text from the network safe to log. It is not a logging interface of its own, and it opens no files.
+ * The server logs with Effect's own `Effect.logInfo` and its siblings; this module puts the loggers behind them together,
+ * and passes on the helpers that make text from the network safe to log. It is not a logging interface of its own, and it
+ * opens no files: sinks come from the platform (`LogSinks`).
  *
  * An event is a message and, as a second argument, an object of fields; annotations (`Effect.annotateLogs`) join them:
  *
  * ```ts
- * Effect.logInfo("stream published", { stream: Log.escapeForLog(name), codec: "avc1" })
+ * Effect.logInfo("stream published", { room: "live", stream: Log.escapeForLog(name), codec: "avc1" })
  * ```
  *
  * **Gotchas**
  *
  * - Whatever a client sent is hostile text: names go through `escapeForLog`, addresses through `redactUrl`, and a query
- *   string, where stream keys travel, is never logged. The loggers escape control characters once more, but they
- *   cannot know a secret.
+ *   string, where stream keys travel, is never logged. The loggers escape control characters once more and hide fields
+ *   that are called like a secret, but they cannot know a secret in other words.
  * - Never log per message or per frame.
  */
-import * as Cause from "effect/Cause"
-import * as Formatter from "effect/Formatter"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
-import type * as LogLevel from "effect/LogLevel"
 import * as References from "effect/References"
+import type { LogEvent } from "./LogFormat.ts"
+import * as LogFormat from "./LogFormat.ts"
+import type { Level, LevelTable } from "./LogLevels.ts"
+import { fromLogLevel, LogLevels, make as makeLevels, roomOf, toLogLevel } from "./LogLevels.ts"
+import type { FileSettings, LogTarget, OpenSink, OutputName } from "./LogSink.ts"
+import { closeTimeout, LogOutputs, LogSinks } from "./LogSink.ts"
+import type { RecentSettings } from "./RecentLog.ts"
+import * as RecentLog from "./RecentLog.ts"
 
-/** The levels that can be configured, from the most to the least talkative; `none` is silence. */
-export const levels = ["trace", "debug", "info", "warn", "error", "fatal", "none"] as const
-
-/** A level by its name in the configuration. */
-export type Level = (typeof levels)[number]
+export { formatJson, formatPretty } from "./LogFormat.ts"
+export { type Level, levels, toLogLevel } from "./LogLevels.ts"
+export { escapeForLog, redactQuery, redactUrl } from "./LogText.ts"
 
 /** The formats that can be configured: `auto` is `pretty` on a terminal and `json` elsewhere. */
 export const formats = ["auto", "pretty", "json"] as const
@@ -37,7 +44,7 @@ export const formats = ["auto", "pretty", "json"] as const
 export type Format = (typeof formats)[number]
 
 /**
- * What the log layer needs to know.
+ * What the plain log layer needs to know.
  *
  * `isTerminal` tells whether standard output is a terminal; only the Node room can know. Without it `auto` is `json`.
  */
@@ -47,195 +54,153 @@ export interface LogSettings {
   readonly isTerminal?: boolean
 }
 
-/** Turns the name of a level in the configuration into Effect's. */
-export const toLogLevel = (level: Level): LogLevel.LogLevel => effectLevels[level]
+/** What the whole log needs to know. */
+export interface LogOptions extends LogSettings {
+  /** Rooms with a level of their own, see `LogLevels.rooms`. */
+  readonly levels?: Readonly<Record<string, Level>>
+  /** Where lines go; `auto` without it. */
+  readonly output?: OutputName
+  /** A file that takes every line too. */
+  readonly file?: FileSettings
+  /** Bounds of what `RecentLog` keeps. */
+  readonly recent?: RecentSettings
+}
+
+/** The services that the whole log offers. */
+export type LogServices = LogLevels | RecentLog.RecentLog | LogOutputs
 
 /**
- * Formats an event as one line of JSON: `time` (ISO 8601, UTC), `level`, `message`, the fields, the annotations, the log
- * spans as `<label>Ms`, and `cause` with its stack where there is one.
- *
- * A field that is called like one of the members above gets an underscore behind its name.
- */
-export const formatJson: Logger.Logger<unknown, string> = Logger.make((options) => {
-  const event = eventOf(options)
-  const line: Record<string, unknown> = {
-    time: options.date.toISOString(),
-    level: options.logLevel.toLowerCase(),
-    message: event.message
-  }
-  for (const [name, value] of Object.entries(event.fields)) {
-    line[jsonReserved.has(name) ? `${name}_` : name] =
-      typeof value === "string" ? escapeForLog(value, maxFieldBytes) : value
-  }
-  if (event.cause !== undefined) line.cause = event.cause
-  return escapeJson(Formatter.formatJson(line))
-})
-
-/**
- * Formats an event for people: time of day (UTC), level, message, then the fields as `name=value`. The stack of a cause
- * follows, indented.
- */
-export const formatPretty: Logger.Logger<unknown, string> = prettyWith(false)
-
-/**
- * The logger layer: writes to the console in the given format, and drops what is below the level.
+ * The logger layer for tests and small programs: writes to the console in the given format, and drops what is below the
+ * level for good.
  *
  * It replaces the loggers that were there before.
  */
 export const layer = (settings: LogSettings): Layer.Layer<never> => {
-  const isTerminal = settings.isTerminal === true
-  const pretty = settings.format === "pretty" || (settings.format === "auto" && isTerminal)
-  const logger = Logger.withConsoleLog(pretty ? prettyWith(isTerminal) : formatJson)
-  return Layer.merge(Logger.layer([logger]), Layer.succeed(References.MinimumLogLevel)(toLogLevel(settings.level)))
+  const format = isPretty(settings)
+    ? settings.isTerminal === true
+      ? LogFormat.formatPrettyColor
+      : LogFormat.formatPretty
+    : LogFormat.formatJson
+  return Layer.merge(
+    Logger.layer([Logger.withConsoleLog(format)]),
+    Layer.succeed(References.MinimumLogLevel)(toLogLevel(settings.level))
+  )
 }
 
+/** The table of levels that settings begin with. */
+export const tableOf = (settings: Pick<LogOptions, "level" | "levels">): LevelTable => ({
+  level: settings.level,
+  rooms: settings.levels ?? {}
+})
+
 /**
- * Makes text from the network safe to log: control characters, line separators, bidirectional controls, invisible
- * characters and lone surrogates become `\u{…}`, and what is longer than `maxBytes` bytes of UTF-8 is cut and ends in `…`.
+ * The whole log: levels per room that can be changed at run time, outputs that neither block nor grow, and the recent
+ * lines.
  *
- * The result is never longer than `maxBytes`, and escaping it again changes nothing.
+ * It replaces the loggers that were there before. When its scope closes, the outputs have two seconds to write what they
+ * hold.
+ *
+ * **Details**
+ *
+ * A line is formatted once for each format in use. An output that keeps time and level itself (journald, the log of a
+ * platform) gets them without: as words, or as JSON where the format is `json`.
  */
-export const escapeForLog = (text: string, maxBytes: number = 64): string => {
-  if (text.length <= maxBytes && plain.test(text)) return text
-  let out = ""
-  let bytes = 0
-  // Where the text has to be cut if it turns out too long, so that the ellipsis still fits.
-  let cut = 0
-  for (const character of text) {
-    const point = character.codePointAt(0)!
-    const piece = isUnsafe(character) ? `\\u{${point.toString(16)}}` : character
-    bytes += piece === character ? utf8Length(point) : piece.length
-    if (bytes > maxBytes) return maxBytes < ellipsisBytes ? "" : `${out.slice(0, cut)}…`
-    out += piece
-    if (bytes <= maxBytes - ellipsisBytes) cut = out.length
-  }
-  return out
-}
-
-/** Stands for a query string in the log: the empty string for an empty one, `?***` for any other. */
-export const redactQuery = (query: string): string => (query === "" || query === "?" ? "" : "?***")
-
-/**
- * Makes an address or a name with a query safe to log: the query becomes `?***`, a user name and password in front of the
- * host become `***@`, and the rest is escaped and cut like any text.
- */
-export const redactUrl = (url: string, maxBytes: number = 256): string => {
-  const question = url.indexOf("?")
-  const address = question === -1 ? url : url.slice(0, question)
-  const query = question === -1 ? "" : redactQuery(url.slice(question))
-  const scheme = /^[a-z][a-z0-9+.-]*:\/\//i.exec(address)?.[0] ?? ""
-  const slash = address.indexOf("/", scheme.length)
-  const authority = address.slice(scheme.length, slash === -1 ? undefined : slash)
-  const path = slash === -1 ? "" : address.slice(slash)
-  const at = scheme === "" ? -1 : authority.lastIndexOf("@")
-  const host = at === -1 ? authority : `***@${authority.slice(at + 1)}`
-  return escapeForLog(`${scheme}${host}${path}`, maxBytes - query.length) + query
-}
-
-const effectLevels: Readonly<Record<Level, LogLevel.LogLevel>> = {
-  trace: "Trace",
-  debug: "Debug",
-  info: "Info",
-  warn: "Warn",
-  error: "Error",
-  fatal: "Fatal",
-  none: "None"
-}
-
-const ellipsisBytes = 3
-const maxFieldBytes = 1024
-const jsonReserved: ReadonlySet<string> = new Set(["time", "level", "message", "cause"])
-
-interface Event {
-  readonly message: string
-  readonly fields: Readonly<Record<string, unknown>>
-  readonly cause: string | undefined
-}
-
-/** Takes the parts of a log call apart: texts make the message, plain objects are fields. */
-const eventOf = (options: Logger.Options<unknown>): Event => {
-  const fields: Record<string, unknown> = {
-    ...options.fiber.getRef(References.CurrentLogAnnotations)
-  }
-  const texts: Array<string> = []
-  for (const part of Array.isArray(options.message) ? options.message : [options.message]) {
-    if (isPlainObject(part)) Object.assign(fields, part)
-    else texts.push(typeof part === "string" ? part : Formatter.format(part))
-  }
-  const now = options.date.getTime()
-  for (const [label, startedAt] of options.fiber.getRef(References.CurrentLogSpans)) {
-    fields[`${label}Ms`] = now - startedAt
-  }
-  return {
-    message: texts.join(" "),
-    fields,
-    cause: options.cause.reasons.length === 0 ? undefined : Cause.pretty(options.cause)
-  }
-}
-
-const isPlainObject = (value: unknown): value is Readonly<Record<string, unknown>> => {
-  if (typeof value !== "object" || value === null) return false
-  const prototype = Object.getPrototypeOf(value)
-  return prototype === Object.prototype || prototype === null
-}
-
-const colors: Readonly<Record<string, string>> = {
-  Trace: "90",
-  Debug: "34",
-  Info: "32",
-  Warn: "33",
-  Error: "31",
-  Fatal: "41"
-}
-
-function prettyWith(color: boolean): Logger.Logger<unknown, string> {
-  return Logger.make((options) => {
-    const event = eventOf(options)
-    const paint = (text: string, code: string): string => (color ? `\u001b[${code}m${text}\u001b[0m` : text)
-    const level = paint(options.logLevel.toUpperCase().padEnd(5), colors[options.logLevel] ?? "0")
-    let line = `${options.date.toISOString().slice(11, 23)} ${level} ${escapeForLog(event.message, maxFieldBytes)}`
-    for (const [name, value] of Object.entries(event.fields)) {
-      line += ` ${paint(`${escapeForLog(name)}=`, "90")}${prettyValue(value)}`
-    }
-    if (event.cause === undefined) return line
-    return `${line}\n${event.cause
-      .split("\n")
-      .map((text) => `  ${escapeForLog(text, maxFieldBytes)}`)
-      .join("\n")}`
-  })
-}
-
-/** A value as one word: text with spaces, quotes or equals signs stands in quotes. */
-const prettyValue = (value: unknown): string => {
-  const text = escapeForLog(typeof value === "string" ? value : Formatter.format(value), maxFieldBytes)
-  return typeof value === "string" && (text === "" || /[\s"=]/.test(text)) ? JSON.stringify(text) : text
-}
-
-const utf8Length = (point: number): number => (point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x1_0000 ? 3 : 4)
-
-/**
- * Controls, format characters (bidirectional controls, joiners, tags), line and paragraph separators, lone surrogates:
- * what moves the cursor, hides or reorders text, or ends a line in some viewer.
- */
-const unsafe = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u
-
-// What nearly every line consists of, told in one step: printable ASCII, and the same without the escape character.
-const printable = /^[\x20-\x7e]*$/
-const plain = /^[\x20-\x5b\x5d-\x7e]*$/
-
-const isUnsafe = (character: string): boolean => unsafe.test(character)
-
-/** JSON leaves most of the unsafe characters in clear: writes them as `\uXXXX`, which JSON reads back as they were. */
-const escapeJson = (json: string): string => {
-  if (printable.test(json)) return json
-  let out = ""
-  for (const character of json) {
-    if (!isUnsafe(character)) out += character
-    else {
-      for (let i = 0; i < character.length; i++) {
-        out += `\\u${character.charCodeAt(i).toString(16).padStart(4, "0")}`
+export const layerWith = (settings: LogOptions): Layer.Layer<LogServices, never, LogSinks> =>
+  Layer.effectContext(
+    Effect.gen(function* () {
+      const sinks = yield* LogSinks
+      const clock = yield* Clock.Clock
+      const levels = makeLevels(tableOf(settings))
+      const recent = yield* RecentLog.make(settings.recent ?? RecentLog.defaults)
+      const outputs: Array<Output> = []
+      for (const target of targetsOf(settings)) {
+        const output: Output = { open: undefined, format: () => "" }
+        const lost = (lines: number): void => {
+          if (output.open === undefined) return
+          const date = new Date(clock.currentTimeMillisUnsafe())
+          const fields = { output: output.open.name, lines }
+          const event: LogEvent = {
+            date,
+            level: "warn",
+            room: "log",
+            message: "log lines lost",
+            fields,
+            cause: undefined
+          }
+          output.open.sink.write(output.format(event), "warn")
+        }
+        output.open = yield* sinks.open(target, lost)
+        output.format = formatOf(settings, target, output.open)
+        outputs.push(output)
       }
-    }
+      const logger = Logger.make<unknown, void>((options) => {
+        const level = fromLogLevel(options.logLevel)
+        if (!levels.isEnabled(roomOf(options.fiber, options.message), level)) return
+        const event = LogFormat.eventOf(options)
+        const json = LogFormat.json(event)
+        recent.add(level, event.room, json)
+        let last: Output["format"] = LogFormat.json
+        let line = json
+        for (const { format, open } of outputs) {
+          if (format !== last) {
+            last = format
+            line = format(event)
+          }
+          open?.sink.write(line, level)
+        }
+      })
+      const all = (use: (open: OpenSink) => Effect.Effect<void>): Effect.Effect<void> =>
+        Effect.forEach(outputs, ({ open }) => (open === undefined ? Effect.void : use(open)), {
+          concurrency: "unbounded",
+          discard: true
+        })
+      yield* Effect.addFinalizer(() => all(({ sink }) => sink.close))
+      return Context.make(LogLevels, levels).pipe(
+        Context.add(RecentLog.RecentLog, recent),
+        Context.add(LogOutputs, {
+          lost: Effect.sync(() =>
+            Object.fromEntries(
+              outputs.flatMap(({ open }) => (open === undefined ? [] : [[open.name, open.sink.lost()]]))
+            )
+          ),
+          flush: Effect.asVoid(
+            Effect.timeoutOption(
+              all(({ sink }) => sink.flush),
+              closeTimeout
+            )
+          )
+        }),
+        Context.add(Logger.CurrentLoggers, new Set([logger])),
+        // The table decides; what stood here could not be raised any more.
+        Context.add(References.MinimumLogLevel, "Trace")
+      )
+    })
+  )
+
+interface Output {
+  open: OpenSink | undefined
+  format: (event: LogEvent) => string
+}
+
+const isPretty = ({ format, isTerminal }: LogSettings): boolean =>
+  format === "pretty" || (format === "auto" && isTerminal === true)
+
+const targetsOf = (settings: LogOptions): ReadonlyArray<LogTarget> => {
+  const output = settings.output ?? "auto"
+  return [
+    ...(output === "none" ? [] : [{ _tag: "Output", output } as const]),
+    ...(settings.file === undefined ? [] : [{ _tag: "File", settings: settings.file } as const])
+  ]
+}
+
+const prettyColor = (event: LogEvent): string => LogFormat.pretty(event, true)
+const prettyPlain = (event: LogEvent): string => LogFormat.pretty(event, false)
+
+const formatOf = (settings: LogOptions, target: LogTarget, open: OpenSink): Output["format"] => {
+  if (open.ownTime) return settings.format === "json" ? LogFormat.plainJson : LogFormat.plain
+  if (target._tag === "File") {
+    return (target.settings.format ?? settings.format) === "pretty" ? prettyPlain : LogFormat.json
   }
-  return out
+  if (!isPretty(settings)) return LogFormat.json
+  return settings.isTerminal === true && target.output !== "stderr" ? prettyColor : prettyPlain
 }

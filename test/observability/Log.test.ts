@@ -6,6 +6,9 @@ import * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
 import * as TestConsole from "effect/testing/TestConsole"
 import * as Log from "../../src/observability/Log.ts"
+import { inRoom, LogLevels } from "../../src/observability/LogLevels.ts"
+import * as LogSink from "../../src/observability/LogSink.ts"
+import { RecentLog } from "../../src/observability/RecentLog.ts"
 
 const utf8 = new TextEncoder()
 
@@ -205,5 +208,179 @@ describe("layer", () => {
           assert.isTrue(isClean(lines[0]!))
         }
       })
+  )
+})
+
+/** Sinks in memory, by the target that they stand for. */
+const memorySinks = (ownTime = false) => {
+  const lines: Record<string, Array<string>> = {}
+  const closed: Array<string> = []
+  const resume: Record<string, (lost: number) => void> = {}
+  const layer = Layer.succeed(LogSink.LogSinks, {
+    open: (target, onResume) => {
+      const name = target._tag === "File" ? target.settings.path : target.output
+      const out: Array<string> = []
+      lines[name] = out
+      resume[name] = onResume
+      const sink: LogSink.LogSink = {
+        ...LogSink.direct((line, level) => out.push(ownTime ? `${level}|${line}` : line)),
+        close: Effect.sync(() => closed.push(name))
+      }
+      return Effect.succeed({ name, sink, ownTime: ownTime && target._tag === "Output" })
+    }
+  })
+  return { lines, closed, resume, layer }
+}
+
+describe("layerWith", () => {
+  const run = <A, E>(
+    effect: Effect.Effect<A, E, Log.LogServices>,
+    settings: Log.LogOptions,
+    sinks: ReturnType<typeof memorySinks>
+  ) =>
+    Effect.gen(function* () {
+      yield* TestClock.setTime(Date.UTC(2026, 0, 2, 3, 4, 5, 678))
+      return yield* Effect.provide(effect, Layer.provide(Log.layerWith(settings), sinks.layer))
+    })
+
+  const messages = (lines: ReadonlyArray<string> | undefined): ReadonlyArray<string> =>
+    (lines ?? []).map((line) => JSON.parse(line).message)
+
+  it.effect("logs what the level of the line's room asks for, and follows a change at run time in running fibers", () =>
+    Effect.gen(function* () {
+      const sinks = memorySinks()
+      const talk = (step: string) =>
+        Effect.all(
+          [
+            inRoom("live")(Effect.logDebug(`live ${step}`)),
+            Effect.logDebug(`session ${step}`, { room: "session" }),
+            Effect.logInfo(`none ${step}`)
+          ],
+          { discard: true }
+        )
+      yield* run(
+        Effect.gen(function* () {
+          const levels = yield* LogLevels
+          yield* talk("1")
+          yield* levels.set("debug", "live")
+          yield* talk("2")
+          yield* levels.set("none")
+          yield* talk("3")
+        }),
+        { level: "info", levels: { session: "trace" }, format: "json", output: "stdout" },
+        sinks
+      )
+      const expected = ["session 1", "none 1", "live 2", "session 2", "none 2", "live 3", "session 3"]
+      assert.deepStrictEqual(messages(sinks.lines.stdout), expected)
+    })
+  )
+
+  it.effect("writes each output in its own format, closes them all with the scope", () =>
+    Effect.gen(function* () {
+      const sinks = memorySinks()
+      const file = { ...LogSink.defaultFile, path: "server.log" }
+      yield* run(
+        Effect.logWarning("a", { room: "live" }),
+        { level: "info", format: "auto", isTerminal: true, output: "stdout", file },
+        sinks
+      )
+      assert.deepStrictEqual(sinks.lines, {
+        stdout: ["03:04:05.678 \u001b[33mWARN \u001b[0m \u001b[36m[live]\u001b[0m a"],
+        "server.log": ['{"time":"2026-01-02T03:04:05.678Z","level":"warn","room":"live","message":"a"}']
+      })
+      assert.deepStrictEqual(sinks.closed, ["stdout", "server.log"])
+    })
+  )
+
+  it.effect("writes a file for machines unless the format of the log or its own asks for people", () =>
+    Effect.gen(function* () {
+      const file = { ...LogSink.defaultFile, path: "server.log" }
+      const first = (settings: Log.LogOptions) =>
+        Effect.gen(function* () {
+          const sinks = memorySinks()
+          yield* run(Effect.logInfo("a"), { ...settings, isTerminal: true, output: "none" }, sinks)
+          return sinks.lines["server.log"]![0]!.slice(0, 8)
+        })
+      assert.strictEqual(yield* first({ level: "info", format: "auto", file }), '{"time":')
+      assert.strictEqual(yield* first({ level: "info", format: "pretty", file }), "03:04:05")
+      assert.strictEqual(
+        yield* first({ level: "info", format: "json", file: { ...file, format: "pretty" } }),
+        "03:04:05"
+      )
+      assert.strictEqual(
+        yield* first({ level: "info", format: "pretty", file: { ...file, format: "json" } }),
+        '{"time":'
+      )
+    })
+  )
+
+  it.effect("leaves time and level to an output that keeps them, as words or as JSON", () =>
+    Effect.gen(function* () {
+      const words = memorySinks(true)
+      yield* run(Effect.logWarning("a", { room: "live", x: 1 }), { level: "info", format: "auto" }, words)
+      assert.deepStrictEqual(words.lines, { auto: ["warn|[live] a x=1"] })
+      const json = memorySinks(true)
+      yield* run(Effect.logWarning("a", { room: "live", x: 1 }), { level: "info", format: "json" }, json)
+      assert.deepStrictEqual(json.lines, { auto: ['warn|{"room":"live","message":"a","x":1}'] })
+    })
+  )
+
+  it.effect("keeps recent lines even with no output at all, and nothing that was not logged", () =>
+    Effect.gen(function* () {
+      const sinks = memorySinks()
+      const entries = yield* run(
+        Effect.gen(function* () {
+          yield* Effect.logDebug("quiet")
+          yield* Effect.logInfo("a", { room: "live", token: "s3cret" })
+          return yield* (yield* RecentLog).recent()
+        }),
+        { level: "info", format: "pretty", output: "none" },
+        sinks
+      )
+      assert.deepStrictEqual(sinks.lines, {})
+      assert.strictEqual(entries.length, 1)
+      assert.strictEqual(entries[0]?.room, "live")
+      assert.deepStrictEqual(JSON.parse(entries[0]!.line), {
+        time: "2026-01-02T03:04:05.678Z",
+        level: "info",
+        room: "live",
+        message: "a",
+        token: "***"
+      })
+    })
+  )
+
+  it.effect("tells in the output itself how many lines it lost, and counts them for metrics", () =>
+    Effect.gen(function* () {
+      const sinks = memorySinks()
+      const lost = yield* run(
+        Effect.gen(function* () {
+          yield* Effect.logInfo("a")
+          sinks.resume.stdout?.(42)
+          const outputs = yield* LogSink.LogOutputs
+          yield* outputs.flush
+          return yield* outputs.lost
+        }),
+        { level: "info", format: "json", output: "stdout" },
+        sinks
+      )
+      assert.deepStrictEqual(JSON.parse(sinks.lines.stdout![1]!), {
+        time: "2026-01-02T03:04:05.678Z",
+        level: "warn",
+        room: "log",
+        message: "log lines lost",
+        output: "stdout",
+        lines: 42
+      })
+      assert.deepStrictEqual(lost, { stdout: 0 })
+    })
+  )
+
+  it.effect("works over the console where a platform has no sinks of its own", () =>
+    Effect.gen(function* () {
+      const log = Layer.provide(Log.layerWith({ level: "info", format: "json" }), LogSink.LogSinks.layerConsole)
+      yield* Effect.logInfo("a").pipe(Effect.provide(log))
+      assert.deepStrictEqual(messages((yield* TestConsole.logLines).map(String)), ["a"])
+    }).pipe(Effect.provide(Layer.fresh(TestConsole.layer)))
   )
 })

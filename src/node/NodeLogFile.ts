@@ -1,0 +1,122 @@
+/**
+ * A log file that is put aside when it is full, or when its time is over, and kept a few times: `rotating-file-stream`.
+ *
+ * A disk that is full, a directory that may not be written, a file in the way: the file is closed, the lines wait in the
+ * queue of the sink within its bounds, and it is opened again later. `rotating-file-stream` is loaded when the first line is
+ * written.
+ *
+ * **Gotchas**
+ *
+ * - When putting the file aside fails right after a batch was written, the batch is written once more when it works again.
+ * - While a full file is being compressed lines wait, which is a second or two for 64 MiB.
+ */
+import * as Fs from "node:fs/promises"
+import * as Path from "node:path"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { Options, RotatingFileStream } from "rotating-file-stream"
+import type { FileInterval, FileSettings, LogSink, QueuedOptions } from "../observability/LogSink.ts"
+import { LogWriteError, queued } from "../observability/LogSink.ts"
+import { textOf } from "./NodeLogStream.ts"
+
+/** Opens the sink of a log file. Never fails: see `LogSinks`. */
+export const sink = (
+  settings: FileSettings,
+  options: Pick<QueuedOptions, "onResume" | "report" | "maxQueuedBytes" | "maxBatchBytes" | "retry">
+): Effect.Effect<LogSink, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    let current: RotatingFileStream | undefined
+    yield* Effect.addFinalizer(() => Effect.suspend(() => (current === undefined ? Effect.void : end(current))))
+    const opened = Effect.gen(function* () {
+      const stream = yield* open(settings)
+      stream.on("error", () => {
+        if (current === stream) current = undefined
+      })
+      current = stream
+      return stream
+    })
+    return yield* queued({
+      ...options,
+      name: "file",
+      write: (lines) =>
+        Effect.suspend(() => (current === undefined ? opened : Effect.succeed(current))).pipe(
+          Effect.flatMap((stream) =>
+            Effect.callback<void, LogWriteError>((resume) => {
+              stream.write(textOf(lines), (error) => {
+                if (!error) return resume(Effect.void)
+                if (current === stream) current = undefined
+                resume(Effect.fail(failure(settings, error)))
+              })
+            })
+          )
+        )
+    })
+  })
+
+/** Opens the file, behind what it holds; a last line that was cut off by a crash or a full disk is ended first. */
+const open = (settings: FileSettings): Effect.Effect<RotatingFileStream, LogWriteError> =>
+  Effect.tryPromise({
+    try: async () => {
+      const { createStream } = await import("rotating-file-stream")
+      const path = Path.resolve(settings.path)
+      await endLastLine(path)
+      const stream = createStream(Path.basename(path), { ...optionsOf(settings), path: Path.dirname(path) })
+      await new Promise<void>((resolve, reject) => {
+        stream.once("open", () => resolve())
+        stream.once("error", reject)
+      })
+      return stream
+    },
+    catch: (error) => failure(settings, error)
+  })
+
+/** Ends the stream: what it was given is written, and the file closed. */
+const end = (stream: RotatingFileStream): Effect.Effect<void> =>
+  Effect.asVoid(
+    Effect.timeoutOption(
+      Effect.callback<void>((resume) => {
+        stream.once("close", () => resume(Effect.void))
+        stream.end()
+      }),
+      "1 second"
+    )
+  )
+
+const optionsOf = (settings: FileSettings): Options => ({
+  size: `${settings.maxBytes}B`,
+  rotate: settings.maxFiles,
+  // Lines tell who was connected from where.
+  mode: 0o640,
+  ...(settings.gzip ? { compress: "gzip" as const } : {}),
+  ...(settings.interval === "never" ? {} : { interval: intervals[settings.interval] })
+})
+
+const intervals: Readonly<Record<Exclude<FileInterval, "never">, "1h" | "1d" | "1M">> = {
+  hour: "1h",
+  day: "1d",
+  month: "1M"
+}
+
+const endLastLine = async (path: string): Promise<void> => {
+  let file: Fs.FileHandle
+  try {
+    file = await Fs.open(path, "r+")
+  } catch {
+    // It does not exist, or opening it to write will fail for the same reason.
+    return
+  }
+  try {
+    const { size } = await file.stat()
+    if (size === 0) return
+    const last = Buffer.alloc(1)
+    await file.read(last, 0, 1, size - 1)
+    if (last[0] !== 0x0a) await file.write("\n", size)
+  } finally {
+    await file.close()
+  }
+}
+
+const failure = (settings: FileSettings, error: unknown): LogWriteError =>
+  new LogWriteError({
+    message: `cannot write ${settings.path}: ${error instanceof Error ? error.message : String(error)}`
+  })
