@@ -2,16 +2,21 @@
 /**
  * The executable: reads the configuration, and serves until it is told to stop.
  */
-import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import * as App from "./App.ts"
-import { describeWarning } from "./config/ConfigError.ts"
-import { loadFromEnv, RtmpConfig } from "./config/RtmpConfig.ts"
-import * as NodeCrypto from "./node/NodeCrypto.ts"
-import * as NodeMain from "./node/NodeMain.ts"
-import * as NodeTransport from "./node/NodeTransport.ts"
-import * as Log from "./observability/Log.ts"
-import { RtmpServer } from "./server/RtmpServer.ts"
+import * as NodeStart from "./node/NodeStart.ts"
+
+// Before anything else is imported: it works for what comes after it.
+NodeStart.prepare()
+
+const Effect = await import("effect/Effect")
+const Layer = await import("effect/Layer")
+const App = await import("./App.ts")
+const { describeWarning } = await import("./config/ConfigError.ts")
+const { loadFromEnv, RtmpConfig } = await import("./config/RtmpConfig.ts")
+const NodeCrypto = await import("./node/NodeCrypto.ts")
+const NodeMain = await import("./node/NodeMain.ts")
+const NodeTransport = await import("./node/NodeTransport.ts")
+const Log = await import("./observability/Log.ts")
+const { RtmpServer } = await import("./server/RtmpServer.ts")
 
 const main = Effect.gen(function* () {
   const { config, warnings } = yield* loadFromEnv

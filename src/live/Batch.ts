@@ -269,3 +269,24 @@ export const encodeMessages = (messages: ReadonlyArray<EncodableMessage>, chunkS
   }
   return { bytes, starts }
 }
+
+/** A batch readdressed at most once per message stream id: the fan-out loop asks it for viewers without the usual id. */
+export class Readdressed {
+  readonly #batch: Batch
+  readonly #byId = new Map<number, Uint8Array>()
+
+  constructor(batch: Batch) {
+    this.#batch = batch
+  }
+
+  /** The bytes of the batch for this message stream id. */
+  bytes(messageStreamId: number): Uint8Array {
+    if (messageStreamId === SHARED_MESSAGE_STREAM_ID) return this.#batch.bytes
+    let bytes = this.#byId.get(messageStreamId)
+    if (bytes === undefined) {
+      bytes = forMessageStream(this.#batch, messageStreamId)
+      this.#byId.set(messageStreamId, bytes)
+    }
+    return bytes
+  }
+}

@@ -1,12 +1,15 @@
 /**
  * The viewers whose sockets are full, and which of them stalls first. Not their queues: those are in `Outbox`.
  */
+import type { Histogram } from "./Histogram.ts"
 import type { OverflowReason } from "./ViewerSink.ts"
 
 /** What is known here of a viewer: an `Outbox`. */
 export interface BlockedViewer {
   /** When its full socket becomes a stalled one. */
   readonly stallsAtMs: number
+  /** Milliseconds of media that wait for it. */
+  readonly lagMs: number
   /** Removes it. It calls `BlockedViewers.delete` meanwhile. */
   readonly overflow: (reason: OverflowReason, nowMs: number) => void
 }
@@ -53,6 +56,16 @@ export class BlockedViewers {
         onDefect(defect)
       }
     }
+  }
+
+  /** Counts the lag of each one, in milliseconds, and gives back the longest. */
+  sampleLag(into: Histogram): number {
+    let max = 0
+    for (const { lagMs } of this.#viewers) {
+      into.observe(lagMs)
+      max = Math.max(max, lagMs)
+    }
+    return max
   }
 
   /** When the next one stalls; `undefined` where there is none. */

@@ -83,10 +83,45 @@ export interface LiveOptions {
   /** The chunk size that viewers were told with Set Chunk Size, 128 to 0xFFFFFF (RTMP 1.0 §5.4.1). */
   readonly chunkSize: number
   /**
-   * Milliseconds for which media is collected before a flush; 0 flushes once per turn of the event loop. Read by the
-   * service layer only: who owns a registry without the layer decides when to flush.
+   * Milliseconds for which media is collected before a flush; 0 flushes once per turn of the event loop. Who owns a
+   * registry without the service layer decides when to flush.
    */
   readonly mergeWindowMs: number
+  /** What is different for the streams of an application, by its name. */
+  readonly applications: ReadonlyMap<string, ApplicationOptions>
+}
+
+/** The latency of one application, in milliseconds: see the fields of `LiveOptions` that they stand for. */
+export interface ApplicationOptions {
+  /** In the place of `LiveOptions.mergeWindowMs`. */
+  readonly mergeWindowMs: number
+  /** In the place of `OutboxOptions.maxDelayMs`. */
+  readonly outboxMaxDelayMs: number
+  /** In the place of `GopOptions.minDurationMs`. */
+  readonly gopMinDurationMs: number
+}
+
+/**
+ * The options of one stream: those of its application, the longest name in front of a slash of its key, or else those
+ * of the server.
+ */
+export const forStream = (options: LiveOptions, streamKey: string): LiveOptions => {
+  if (options.applications.size === 0) return options
+  let name = ""
+  let found: ApplicationOptions | undefined
+  for (const [application, own] of options.applications) {
+    if (found !== undefined && application.length <= name.length) continue
+    if (!streamKey.startsWith(application === "" ? "" : `${application}/`)) continue
+    name = application
+    found = own
+  }
+  if (found === undefined) return options
+  return {
+    ...options,
+    gop: { ...options.gop, minDurationMs: found.gopMinDurationMs },
+    outbox: { ...options.outbox, maxDelayMs: found.outboxMaxDelayMs },
+    mergeWindowMs: found.mergeWindowMs
+  }
 }
 
 /** What the server has with nothing configured, except that nothing is merged: a flush for each turn of the event loop. */
@@ -110,5 +145,6 @@ export const defaultLiveOptions: LiveOptions = {
     maxMediaEventsPerSecond: 10
   },
   chunkSize: 60_000,
-  mergeWindowMs: 0
+  mergeWindowMs: 0,
+  applications: new Map()
 }

@@ -38,7 +38,6 @@ import {
   Outbox,
   type OutboxOwner,
   type OverflowReason,
-  Readdressed,
   type ViewerSink
 } from "./Outbox.ts"
 import { Snapshot } from "./Snapshot.ts"
@@ -105,7 +104,8 @@ export class LiveStream implements OutboxOwner {
   readonly key: string
   /** The id of the stream within its registry; never used twice. */
   readonly id: number
-  readonly #options: LiveOptions
+  /** The numbers that it was made with. */
+  readonly options: LiveOptions
   readonly #emit: StreamEvents.Emit
   readonly #onDirty: (stream: LiveStream) => void
   readonly #onReleased: (stream: LiveStream, nowMs: number) => void
@@ -123,6 +123,13 @@ export class LiveStream implements OutboxOwner {
   #viewersPeak = 0
   #nextViewerId = 1
   #delivering = false
+  /** All batches, and the one that is being delivered: to the viewers up to this place, to those before this count. */
+  #sharedBytes = 0
+  #sharedFrames = 0
+  #batchBytes = 0
+  #batchFrames = 0
+  #deliveredTo = 0
+  #deliveredBelow = 0
   #holes = false
   #flushAgain = false
 
@@ -145,7 +152,7 @@ export class LiveStream implements OutboxOwner {
     const options = config.options ?? defaultLiveOptions
     this.key = key
     this.id = config.id ?? 0
-    this.#options = options
+    this.options = options
     this.#emit = config.emit ?? StreamEvents.discard
     this.#onDirty = config.onDirty ?? ignore
     this.#onReleased = config.onReleased ?? ignore
@@ -168,6 +175,11 @@ export class LiveStream implements OutboxOwner {
   /** Messages that wait for a flush. */
   get pending(): number {
     return this.#pending.length
+  }
+
+  /** When the oldest message that waits for a flush arrived; `undefined` where none waits. */
+  get pendingSinceMs(): number | undefined {
+    return this.#pending[0]?.receivedAtMs
   }
 
   /** Video tracks, as bits, that have started. */
@@ -213,7 +225,7 @@ export class LiveStream implements OutboxOwner {
       }
       if (pending.length === 0) return
       this.#flushes++
-      const batch = Batch.encode(pending, this.#options.chunkSize)
+      const batch = Batch.encode(pending, this.options.chunkSize)
       for (let i = 0; i < pending.length; i++) this.#remember(pending[i]!, batch.records[i]!, i < clearedAt, nowMs)
       if (this.#snapshot?.isCurrent(this.#joinTimestamp()) === false) this.#snapshot = undefined
       this.#deliver(batch, nowMs)
@@ -222,7 +234,7 @@ export class LiveStream implements OutboxOwner {
 
   /** Adds a viewer: it is started and given the caches at once, then every batch. */
   join(sink: ViewerSink, nowMs: number, messageStreamId: number = Batch.SHARED_MESSAGE_STREAM_ID): Outbox {
-    const outbox = new Outbox(this.#nextViewerId++, sink, messageStreamId, this.#options.outbox, this.#blocked, this)
+    const outbox = new Outbox(this.#nextViewerId++, sink, messageStreamId, this.options.outbox, this.#blocked, this)
     this.attach(outbox, nowMs)
     return outbox
   }
@@ -316,6 +328,16 @@ export class LiveStream implements OutboxOwner {
     return this.#blocked.nextStallMs()
   }
 
+  /** Bytes of the batches so far; without the one that is being delivered where it has not come to this viewer yet. */
+  sharedBytes(viewer: Outbox): number {
+    return this.#sharedBytes - (this.#isAhead(viewer) ? this.#batchBytes : 0)
+  }
+
+  /** Frames of the batches so far; see `sharedBytes`. */
+  sharedFrames(viewer: Outbox): number {
+    return this.#sharedFrames - (this.#isAhead(viewer) ? this.#batchFrames : 0)
+  }
+
   /** A viewer is gone. Called by the viewer itself. */
   released(outbox: Outbox, nowMs: number, reason: EndReason | OverflowReason | "Left"): void {
     if (this.#delivering) {
@@ -340,6 +362,11 @@ export class LiveStream implements OutboxOwner {
       reason
     })
     this.#onReleased(this, nowMs)
+  }
+
+  /** The newest metadata and sequence headers, at timestamp 0: for statistics and pages. */
+  headers(): ReadonlyArray<Batch.EncodableMessage> {
+    return this.#headers.messages(0)
   }
 
   /** What the stream does, with rates over the seconds before `nowMs`. */
@@ -369,7 +396,7 @@ export class LiveStream implements OutboxOwner {
   #accept(typeId: number, timestamp: number, payload: Uint8Array, nowMs: number): boolean {
     const message = this.#intake.accept(typeId, timestamp, payload, nowMs)
     if (message === undefined) return false
-    const { maxPendingBytes, maxPendingMessages } = this.#options.limits
+    const { maxPendingBytes, maxPendingMessages } = this.options.limits
     const pending = this.#pending
     if (message === "MetadataTakenBack") {
       this.#metadataClearedAt = pending.length
@@ -444,7 +471,7 @@ export class LiveStream implements OutboxOwner {
   #currentSnapshot(): Snapshot {
     const timestamp = this.#joinTimestamp()
     if (this.#snapshot?.isCurrent(timestamp) !== true) {
-      this.#snapshot = new Snapshot(this.#gop, this.#headers.messages(timestamp), timestamp, this.#options.chunkSize)
+      this.#snapshot = new Snapshot(this.#gop, this.#headers.messages(timestamp), timestamp, this.options.chunkSize)
     }
     this.#snapshot.update(this.#videoTracks)
     return this.#snapshot
@@ -456,31 +483,41 @@ export class LiveStream implements OutboxOwner {
     const count = viewers.length
     const { bytes, frames } = batch
     const length = bytes.length
-    let readdressed: Readdressed | undefined
+    let readdressed: Batch.Readdressed | undefined
     this.#delivering = true
+    this.#sharedBytes += length
+    this.#sharedFrames += frames
+    this.#batchBytes = length
+    this.#batchFrames = frames
+    this.#deliveredBelow = count
     try {
       for (let i = 0; i < count; i++) {
         const viewer = viewers[i]
         if (viewer === undefined) continue
+        this.#deliveredTo = i
         if (viewer.fast) {
-          viewer.bytes += length
-          viewer.frames += frames
           let more = true
           try {
-            more = viewer.sink.write(bytes)
+            more = viewer.writeBatch(bytes)
           } catch {
             viewer.overflow("SinkFailed", nowMs)
           }
-          if (!more) viewer.block(nowMs)
+          if (!more) viewer.full(nowMs)
         } else {
-          readdressed ??= new Readdressed(batch)
+          readdressed ??= new Batch.Readdressed(batch)
           viewer.deliver(batch, readdressed, nowMs)
         }
       }
     } finally {
       this.#delivering = false
+      this.#deliveredBelow = 0
       if (this.#holes) this.#compact()
     }
+  }
+
+  /** Whether the batch that is being delivered has yet to come to this viewer. */
+  #isAhead({ index }: Outbox): boolean {
+    return index > this.#deliveredTo && index < this.#deliveredBelow
   }
 
   #forEach(notify: (viewer: Outbox) => void, nowMs: number): void {

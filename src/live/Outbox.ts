@@ -23,36 +23,14 @@
  * - Sequence headers and metadata pass every filter, so that a viewer who lifts one later can decode what it gets.
  */
 import type { Batch, MediaRecord, Run } from "./Batch.ts"
-import { concatRecords, forMessageStream, isFrame, readdress, repack, SHARED_MESSAGE_STREAM_ID } from "./Batch.ts"
+import { concatRecords, isFrame, type Readdressed, readdress, repack, SHARED_MESSAGE_STREAM_ID } from "./Batch.ts"
 import type { BlockedViewers } from "./BlockedViewers.ts"
 import type { OutboxOptions } from "./LiveOptions.ts"
 import { RecordQueue } from "./RecordQueue.ts"
-import type { DropReport, EndReason, OverflowReason, ViewerSink } from "./ViewerSink.ts"
+import type { DropReport, EndReason, OutboxStatistics, OverflowReason, ViewerSink } from "./ViewerSink.ts"
 
 export { BlockedViewers } from "./BlockedViewers.ts"
-export type { DropReport, EndReason, OverflowReason, ViewerSink } from "./ViewerSink.ts"
-
-/** What a viewer got and lost. Counts are totals since it was made. */
-export interface OutboxStatistics {
-  /** When the viewer was given its first bytes; `undefined` while it waits. */
-  readonly joinedAtMs: number | undefined
-  /** Encoded bytes handed to the sink. */
-  readonly bytes: number
-  /** Audio and video frames handed to the sink, those of the join not counted. */
-  readonly frames: number
-  /** Inter frames lost, by cause. */
-  readonly drops: DropReport
-  /** Records that wait for the socket. */
-  readonly queuedRecords: number
-  /** Their bytes. */
-  readonly queuedBytes: number
-  /** The bytes of the batches that they keep alive: what `OutboxOptions.maxBytes` bounds. */
-  readonly heldBytes: number
-  /** Milliseconds of media from the oldest to the newest record that waits. */
-  readonly lagMs: number
-  /** Whether the socket is full. */
-  readonly blocked: boolean
-}
+export type { DropReport, EndReason, OutboxStatistics, OverflowReason, ViewerSink } from "./ViewerSink.ts"
 
 /** Who keeps a viewer, and must hear when it goes. */
 export interface OutboxOwner {
@@ -60,6 +38,9 @@ export interface OutboxOwner {
   readonly released: (outbox: Outbox, nowMs: number, reason: EndReason | OverflowReason | "Left") => void
   /** Video tracks (as bits) that have started: what a viewer who switches video on again has to wait for. */
   readonly videoTracks: () => number
+  /** Bytes and frames of the batches that its viewers were given unseen, up to the last one that this viewer got. */
+  readonly sharedBytes: (viewer: Outbox) => number
+  readonly sharedFrames: (viewer: Outbox) => number
 }
 
 /** What a joiner is given before the live batches. */
@@ -75,6 +56,9 @@ const reportIntervalMs = 1_000
 /** What a joiner is given in one turn: enough for a picture of most streams, little enough for hundreds of joiners. */
 const pieceBytes = 64 * 1024
 
+// Headers and a keyframe, and little more: a picture for everybody before a group of pictures for anybody.
+const firstPieceBytes = 8 * 1024
+
 /** A viewer. Made by `StreamRegistry.subscribe` or `LiveStream.join`; time comes in with every call. */
 export class Outbox {
   /** Tells viewers of one registry apart. */
@@ -85,12 +69,16 @@ export class Outbox {
   fast = false
   /** The place in the owner's list of viewers. Written by the owner only; -1 where there is none. */
   index = -1
-  /** Encoded bytes handed to the sink. Written by the fan-out loop as well. */
-  bytes = 0
-  /** Audio and video frames handed to the sink. Written by the fan-out loop as well. */
-  frames = 0
-  /** The sink itself, for the fan-out loop. */
+  /** Writes a whole batch, for the fan-out loop, which calls `full` where it gives back `false`. */
+  readonly writeBatch: (bytes: Uint8Array) => boolean
+  /** Where everything else is written, and who is told. */
   readonly sink: ViewerSink
+
+  /** What was handed to the sink, without the batches since the viewer is fast: those are counted once for all. */
+  #bytes = 0
+  #frames = 0
+  #fastSinceBytes = 0
+  #fastSinceFrames = 0
 
   readonly #options: OutboxOptions
   /** Blocked viewers in the order of their last progress, shared by all viewers of a registry. */
@@ -139,10 +127,21 @@ export class Outbox {
   ) {
     this.id = id
     this.sink = sink
+    this.writeBatch = sink.writeBatch ?? ((bytes) => sink.write(bytes))
     this.messageStreamId = messageStreamId
     this.#options = options
     this.#blockedViewers = blockedViewers
     this.#owner = owner
+  }
+
+  /** Encoded bytes handed to the sink. */
+  get bytes(): number {
+    return this.#bytes + (this.fast ? (this.#owner?.sharedBytes(this) ?? 0) - this.#fastSinceBytes : 0)
+  }
+
+  /** Audio and video frames handed to the sink. */
+  get frames(): number {
+    return this.#frames + (this.fast ? (this.#owner?.sharedFrames(this) ?? 0) - this.#fastSinceFrames : 0)
   }
 
   /** Whether the socket is full. */
@@ -168,6 +167,13 @@ export class Outbox {
   /** When a full socket becomes a stalled one. */
   get stallsAtMs(): number {
     return this.#lastProgressMs + this.#options.stallTimeoutMs
+  }
+
+  /** Milliseconds of media from the oldest to the newest record that waits. */
+  get lagMs(): number {
+    const first = this.#queue.first()
+    const last = this.#queue.last()
+    return first === undefined || last === undefined ? 0 : last.clockMs - first.clockMs
   }
 
   /** Changes who is told of the viewer's end: the registry while it waits, then the stream. */
@@ -206,7 +212,7 @@ export class Outbox {
         if (this.#blocked) this.#enqueue(record)
         else {
           if (from < 0) from = i
-          if (isFrame(record)) this.frames++
+          if (isFrame(record)) this.#frames++
         }
       } else if (from >= 0) {
         this.#writeRun(records, readdressed, from, i, nowMs)
@@ -229,13 +235,21 @@ export class Outbox {
     this.#settle()
   }
 
-  /** The fan-out loop found the socket full. */
+  /** `writeBatch` found the socket full. */
+  full(nowMs: number): void {
+    this.block(nowMs)
+    if (this.#blocked && this.sink.writeBatch !== undefined && this.sink.onFull !== undefined) {
+      this.#guard(this.sink.onFull, nowMs)
+    }
+  }
+
+  /** The socket is full: what comes waits. */
   block(nowMs: number): void {
     if (this.#blocked || this.#ended) return
     this.#blocked = true
     this.#lastProgressMs = nowMs
     this.#blockedViewers.add(this)
-    this.fast = false
+    this.#setFast(false)
   }
 
   /** The socket has drained: writes what waits, merged, until the socket is full again or nothing is left. */
@@ -299,7 +313,7 @@ export class Outbox {
    */
   end(reason: EndReason, nowMs: number): void {
     if (this.#ended || this.#ending !== undefined) return
-    this.fast = false
+    this.#setFast(false)
     if (this.#blocked) this.#ending = reason
     else this.#finish(reason, nowMs)
   }
@@ -317,8 +331,6 @@ export class Outbox {
 
   /** What the viewer got and lost until now. */
   statistics(): OutboxStatistics {
-    const first = this.#queue.first()
-    const last = this.#queue.last()
     return {
       joinedAtMs: this.#joinedAtMs,
       bytes: this.bytes,
@@ -327,7 +339,7 @@ export class Outbox {
       queuedRecords: this.#queue.length,
       queuedBytes: this.#queuedBytes,
       heldBytes: this.#heldBytes,
-      lagMs: first === undefined || last === undefined ? 0 : last.clockMs - first.clockMs,
+      lagMs: this.lagMs,
       blocked: this.#blocked
     }
   }
@@ -361,16 +373,29 @@ export class Outbox {
       this.#waiting &= tracks
       this.#orphaned &= tracks
     }
-    this.fast =
+    this.#setFast(
       !this.#blocked &&
-      !this.#ended &&
-      this.#ending === undefined &&
-      this.started &&
-      this.#audio &&
-      this.#video &&
-      !this.#paused &&
-      this.#waiting === 0 &&
-      this.messageStreamId === SHARED_MESSAGE_STREAM_ID
+        !this.#ended &&
+        this.#ending === undefined &&
+        this.#bytes > 0 &&
+        this.#audio &&
+        this.#video &&
+        !this.#paused &&
+        this.#waiting === 0 &&
+        this.messageStreamId === SHARED_MESSAGE_STREAM_ID
+    )
+  }
+
+  #setFast(fast: boolean): void {
+    if (fast === this.fast) return
+    if (!fast) {
+      this.#bytes = this.bytes
+      this.#frames = this.frames
+    }
+    this.fast = fast
+    if (!fast || this.#owner === undefined) return
+    this.#fastSinceBytes = this.#owner.sharedBytes(this)
+    this.#fastSinceFrames = this.#owner.sharedFrames(this)
   }
 
   #writeRun(
@@ -387,7 +412,7 @@ export class Outbox {
   }
 
   #write(bytes: Uint8Array, nowMs: number): void {
-    this.bytes += bytes.length
+    this.#bytes += bytes.length
     let more: boolean
     try {
       more = this.sink.write(bytes)
@@ -433,7 +458,7 @@ export class Outbox {
     }
   }
 
-  /** The next whole messages of the prologue, `pieceBytes` of them or a single larger one. */
+  /** The next whole messages of the prologue: of the first piece until it is large enough, later as many as fit. */
   #takePiece(): Uint8Array {
     const run = this.#prologue[this.#prologueNext]!
     const { bytes, starts } = run
@@ -443,6 +468,7 @@ export class Outbox {
     let to = first + 1
     // What is readdressed is a copy of the viewer's own: no more of it than is being written.
     if (shared && this.sink.later === undefined) to = starts.length
+    else if (this.#bytes === 0) while (to < starts.length && starts[to]! - from < firstPieceBytes) to++
     else while (to < starts.length && (starts[to + 1] ?? bytes.length) - from <= pieceBytes) to++
     if (to >= starts.length) {
       this.#prologueNext++
@@ -570,7 +596,7 @@ export class Outbox {
       if (this.#queue.first()?.buffer !== next.buffer) this.#heldBytes -= next.buffer.byteLength
       records.push(next)
       bytes += length
-      if (isFrame(next)) this.frames++
+      if (isFrame(next)) this.#frames++
       if (next.kind === "video" && next.role === "Frame") {
         this.#queuedInter--
         this.#interFloorClockMs = next.clockMs
@@ -612,9 +638,9 @@ export class Outbox {
   }
 
   #release(reason: EndReason | OverflowReason | "Left", nowMs: number): void {
+    this.#setFast(false)
     this.#ended = true
     this.#ending = undefined
-    this.fast = false
     this.#blocked = false
     this.#blockedViewers.delete(this)
     this.#queue.clear()
@@ -625,26 +651,5 @@ export class Outbox {
     const owner = this.#owner
     this.#owner = undefined
     owner?.released(this, nowMs, reason)
-  }
-}
-
-/** A batch readdressed at most once per message stream id: the fan-out loop asks it for viewers without the usual id. */
-export class Readdressed {
-  readonly #batch: Batch
-  readonly #byId = new Map<number, Uint8Array>()
-
-  constructor(batch: Batch) {
-    this.#batch = batch
-  }
-
-  /** The bytes of the batch for this message stream id. */
-  bytes(messageStreamId: number): Uint8Array {
-    if (messageStreamId === SHARED_MESSAGE_STREAM_ID) return this.#batch.bytes
-    let bytes = this.#byId.get(messageStreamId)
-    if (bytes === undefined) {
-      bytes = forMessageStream(this.#batch, messageStreamId)
-      this.#byId.set(messageStreamId, bytes)
-    }
-    return bytes
   }
 }

@@ -24,7 +24,8 @@ import type { Message } from "../protocol/Message.ts"
 import { SHARED_MESSAGE_STREAM_ID } from "./Batch.ts"
 import type { MakeOutbox } from "./Distribution.ts"
 import * as Distribution from "./Distribution.ts"
-import { defaultLiveOptions, type LiveOptions } from "./LiveOptions.ts"
+import type { Histogram } from "./Histogram.ts"
+import { defaultLiveOptions, forStream, type LiveOptions } from "./LiveOptions.ts"
 import * as LiveStream from "./LiveStream.ts"
 import { BlockedViewers, type Outbox, type OutboxOwner, type OutboxStatistics, type ViewerSink } from "./Outbox.ts"
 import * as StreamEvents from "./StreamEvents.ts"
@@ -150,8 +151,10 @@ export interface RegistryStatistics {
 export interface RegistryHooks {
   /** Takes events. */
   readonly emit?: StreamEvents.Emit
-  /** Called once when there is something to flush and was not before: call `flush` soon. */
-  readonly onDirty?: () => void
+  /** Called once when streams with this merge window have something to flush and had not: call `flush` after it. */
+  readonly onDirty?: (mergeWindowMs: number) => void
+  /** Called after each flush of a stream with the arrival of its oldest message, and with the time of the flush. */
+  readonly onFlushed?: (sinceMs: number, nowMs: number) => void
   /** Called when `nextDeadlineMs` may have become earlier. */
   readonly onDeadline?: () => void
   /** Called with what a stream threw where its caller is not to blame: a defect, which other streams must not feel. */
@@ -191,22 +194,21 @@ const ignore = () => {}
 
 /** The streams of one server. Made by `make`. */
 export class Registry {
-  /** The numbers that its streams are made with. */
-  readonly options: LiveOptions
+  #options: LiveOptions
   readonly #hooks: RegistryHooks
   readonly #emit: StreamEvents.Emit
   readonly #onDeadline: () => void
   readonly #makeOutbox: MakeOutbox
   readonly #entries = new Map<string, Entry>()
-  /** In the order in which their grace ends. */
   readonly #vanished = new Set<Entry>()
-  /** In the order in which they give up, and the same by name. */
+  /** Viewers without a stream, and the same by name. */
   readonly #waiters = new Map<Outbox, Waiter>()
   readonly #waitersByKey = new Map<string, Set<Outbox>>()
   readonly #blocked: BlockedViewers
   readonly #waitingOwner: OutboxOwner
   readonly #claimOwner: ClaimOwner
-  #dirty: Array<LiveStream.LiveStream> = []
+  /** By merge window. */
+  readonly #dirty = new Map<number, Array<LiveStream.LiveStream>>()
   #silenceCheckMs = Number.POSITIVE_INFINITY
   #nextStreamId = 1
   #nextViewerId = 1
@@ -214,17 +216,33 @@ export class Registry {
   #closed = false
 
   constructor(options: LiveOptions = defaultLiveOptions, hooks: RegistryHooks = {}) {
-    this.options = options
+    this.#options = options
     this.#hooks = hooks
     this.#emit = hooks.emit ?? StreamEvents.discard
     this.#onDeadline = hooks.onDeadline ?? ignore
     this.#makeOutbox = hooks.makeOutbox ?? Distribution.makeOutbox
     this.#blocked = new BlockedViewers(this.#onDeadline)
-    this.#waitingOwner = { released: (outbox) => this.#forgetWaiter(outbox), videoTracks: () => 0 }
+    const none = () => 0
+    const released = (outbox: Outbox) => this.#forgetWaiter(outbox)
+    this.#waitingOwner = { released, videoTracks: none, sharedBytes: none, sharedFrames: none }
     this.#claimOwner = {
       mediaCame: (entry, nowMs) => this.#mediaCame(entry, nowMs),
       publicationEnded: (publication, reason, nowMs) => this.#publicationEnded(publication, reason, nowMs)
     }
+  }
+
+  /** The numbers that its streams are made with. */
+  get options(): LiveOptions {
+    return this.#options
+  }
+
+  /**
+   * Takes other numbers. Streams and viewers that are there keep those that they were made with; what concerns publishers
+   * (conflicts, silence, grace) holds for all from now on.
+   */
+  reconfigure(options: LiveOptions): void {
+    this.#options = options
+    this.#onDeadline()
   }
 
   /** Claims a name for a publisher. Viewers who wait for it are started before this returns. */
@@ -245,7 +263,7 @@ export class Registry {
     entry.lastMediaMs = nowMs
     entry.endedForViewers = false
     // Viewers who were told already that no media comes wait for this publisher no longer than for a silent one.
-    entry.graceEndsMs = nowMs + this.options.publisher.silentAfterMs + this.options.publisher.resumeGraceMs
+    entry.graceEndsMs = nowMs + this.#options.publisher.silentAfterMs + this.#options.publisher.resumeGraceMs
     this.#contain(streamKey, () => publication.stream.beginSession(nowMs))
     this.#emit({ _tag: "Published", streamKey, atMs: nowMs, publisherId, resumed })
     this.#watchSilence(nowMs)
@@ -259,7 +277,7 @@ export class Registry {
     const { nowMs, sink } = options
     const known = this.#entries.get(streamKey)
     const entry = known?.endedForViewers === true ? undefined : known
-    const { maxWaitingViewers, waitTimeoutMs } = this.options.play
+    const { maxWaitingViewers, waitTimeoutMs } = this.#options.play
     if (this.#closed || (entry === undefined && options.waitForPublisher !== true)) {
       return Result.fail(new StreamNotFound({ streamKey }))
     }
@@ -270,7 +288,7 @@ export class Registry {
       this.#nextViewerId++,
       sink,
       options.messageStreamId ?? SHARED_MESSAGE_STREAM_ID,
-      this.options.outbox,
+      (entry?.stream.options ?? forStream(this.#options, streamKey)).outbox,
       this.#blocked,
       this.#waitingOwner
     )
@@ -290,18 +308,30 @@ export class Registry {
     return this.#entries.get(streamKey)?.stream
   }
 
-  /** Flushes every stream that was published to since the last flush. */
-  flush(nowMs: number): void {
-    const dirty = this.#dirty
-    this.#dirty = []
+  /** Flushes every stream that was published to since its last flush, or only those with this merge window. */
+  flush(nowMs: number, mergeWindowMs?: number): void {
+    if (mergeWindowMs === undefined) {
+      for (const window of [...this.#dirty.keys()]) this.flush(nowMs, window)
+      return
+    }
+    const dirty = this.#dirty.get(mergeWindowMs)
+    if (dirty === undefined) return
+    this.#dirty.delete(mergeWindowMs)
     for (let i = 0; i < dirty.length; i++) {
       const stream = dirty[i]!
+      const sinceMs = stream.pendingSinceMs
       try {
         stream.flush(nowMs)
       } catch (defect) {
         this.#hooks.onDefect?.(stream.key, defect)
       }
+      if (sinceMs !== undefined) this.#hooks.onFlushed?.(sinceMs, nowMs)
     }
+  }
+
+  /** Counts how many milliseconds each viewer with a full socket is behind, and gives back the most. */
+  sampleLag(into: Histogram): number {
+    return this.#blocked.sampleLag(into)
   }
 
   /**
@@ -311,11 +341,11 @@ export class Registry {
   tick(nowMs: number): void {
     this.#blocked.removeStalled(nowMs, (defect) => this.#hooks.onDefect?.("", defect))
     for (const [outbox, waiter] of this.#waiters) {
-      if (waiter.deadlineMs > nowMs) break
+      if (waiter.deadlineMs > nowMs) continue
       this.#endWaiter(outbox, waiter.streamKey, "NotFound", nowMs)
     }
     for (const entry of this.#vanished) {
-      if (entry.graceEndsMs > nowMs) break
+      if (entry.graceEndsMs > nowMs) continue
       this.#remove(entry)
       this.#contain(entry.key, () => entry.stream.end("PublisherLost", nowMs))
     }
@@ -327,11 +357,9 @@ export class Registry {
     let next = this.#blocked.nextStallMs() ?? Number.POSITIVE_INFINITY
     for (const waiter of this.#waiters.values()) {
       next = Math.min(next, waiter.deadlineMs)
-      break
     }
     for (const entry of this.#vanished) {
       next = Math.min(next, entry.graceEndsMs)
-      break
     }
     if (this.#entries.size > this.#vanished.size) next = Math.min(next, this.#silenceCheckMs)
     return next === Number.POSITIVE_INFINITY ? undefined : next
@@ -384,7 +412,7 @@ export class Registry {
 
   #publicationEnded(publication: Claimed, reason: "Unpublished" | "Vanished", nowMs: number): void {
     const { entry } = publication
-    const { resumeGraceMs } = this.options.publisher
+    const { resumeGraceMs } = this.#options.publisher
     this.#endPublication(publication, reason, nowMs)
     if (reason === "Unpublished" || resumeGraceMs <= 0 || entry.endedForViewers) {
       this.#remove(entry)
@@ -399,20 +427,25 @@ export class Registry {
   }
 
   #mayTakeOver(entry: Entry, previous: Claimed, claim: ClaimOptions): boolean {
-    const { conflict, silentAfterMs } = this.options.publisher
+    const { conflict, silentAfterMs } = this.#options.publisher
     if (claim.nowMs - entry.lastMediaMs >= silentAfterMs) return true
     return conflict === "takeover" && previous.credential === claim.credential
   }
 
   #add(streamKey: string, nowMs: number): Entry {
+    const options = forStream(this.#options, streamKey)
     const stream = LiveStream.make(streamKey, {
-      options: this.options,
+      options,
       id: this.#nextStreamId++,
       emit: this.#emit,
       blocked: this.#blocked,
-      onDirty: (dirty) => {
-        this.#dirty.push(dirty)
-        if (this.#dirty.length === 1) this.#hooks.onDirty?.()
+      onDirty: (stream) => {
+        const dirty = this.#dirty.get(options.mergeWindowMs)
+        if (dirty !== undefined) dirty.push(stream)
+        else {
+          this.#dirty.set(options.mergeWindowMs, [stream])
+          this.#hooks.onDirty?.(options.mergeWindowMs)
+        }
       },
       onReleased: () => {
         this.#viewers--
@@ -493,14 +526,14 @@ export class Registry {
   }
 
   #watchSilence(nowMs: number): void {
-    const checkMs = nowMs + this.options.publisher.silentAfterMs
+    const checkMs = nowMs + this.#options.publisher.silentAfterMs
     if (checkMs >= this.#silenceCheckMs) return
     this.#silenceCheckMs = checkMs
     this.#onDeadline()
   }
 
   #checkSilence(nowMs: number): void {
-    const { resumeGraceMs, silentAfterMs } = this.options.publisher
+    const { resumeGraceMs, silentAfterMs } = this.#options.publisher
     let next = Number.POSITIVE_INFINITY
     this.#silenceCheckMs = next
     for (const entry of [...this.#entries.values()]) {

@@ -32,6 +32,13 @@ export interface ViewerSink {
    * is full, and that nothing more is to be written until `Outbox.drained` is called.
    */
   readonly write: (bytes: Uint8Array) => boolean
+  /**
+   * The same as `write`, for a viewer that has begun and keeps up; `write` where left out. It is called for each batch
+   * and viewer, so it should do nothing but write: `false` is followed by a call of `onFull`.
+   */
+  readonly writeBatch?: (bytes: Uint8Array) => boolean
+  /** `writeBatch` has found the socket full: ask for a call of `Outbox.drained`. */
+  readonly onFull?: () => void
   /** The stream is there; the first `write` follows. Called at most once. */
   readonly onStart: () => void
   /** The publisher is gone or silent, and may come back. */
@@ -56,4 +63,26 @@ export interface ViewerSink {
   readonly whenDrained?: () => void
   /** What was dropped since the last report. Called at most once per second. */
   readonly onDrops?: (report: DropReport) => void
+}
+
+/** What a viewer got and lost. Counts are totals since it was made. */
+export interface OutboxStatistics {
+  /** When the viewer was given its first bytes; `undefined` while it waits. */
+  readonly joinedAtMs: number | undefined
+  /** Encoded bytes handed to the sink. */
+  readonly bytes: number
+  /** Audio and video frames handed to the sink, those of the join not counted. */
+  readonly frames: number
+  /** Inter frames lost, by cause. */
+  readonly drops: DropReport
+  /** Records that wait for the socket. */
+  readonly queuedRecords: number
+  /** Their bytes. */
+  readonly queuedBytes: number
+  /** The bytes of the batches that they keep alive: what `OutboxOptions.maxBytes` bounds. */
+  readonly heldBytes: number
+  /** Milliseconds of media from the oldest to the newest record that waits. */
+  readonly lagMs: number
+  /** Whether the socket is full. */
+  readonly blocked: boolean
 }

@@ -1,8 +1,7 @@
 /**
- * The transport on Node: Effect's TCP socket server, with synchronous writes straight to the `net.Socket`.
+ * The transport on Node: a `net.Server` whose connections are fibers, with synchronous writes straight to the socket.
  *
- * The server accepts through `effect/socket`, and each connection uses its `net.Socket` directly: reading pauses it while
- * nobody pulls, so that backpressure reaches the peer, and writing is a plain call. A media batch for a thousand viewers
+ * Each connection uses its `net.Socket` directly: reading pauses it while nobody pulls, so that backpressure reaches the peer, and writing is a plain call. A media batch for a thousand viewers
  * is handed to a thousand sockets in one turn of the event loop, where libuv passes it to the kernel without a detour.
  *
  * **Details**
@@ -11,97 +10,155 @@
  * power is noticed even where nothing is to be sent.
  */
 
-import type * as Net from "node:net"
-import * as NodeSocket from "@effect/platform-node/NodeSocket"
-import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
-import * as Context from "effect/Context"
+import * as Net from "node:net"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as NetAddress from "effect/net/NetAddress"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import type { Connection, Endpoint, Listener, ListenOptions } from "../server/Transport.ts"
 import { Transport, TransportError } from "../server/Transport.ts"
 
 const nothing = new Uint8Array(0)
 
+let viewed: Uint8Array = nothing
+let view: Buffer = Buffer.alloc(0)
+
+/**
+ * The `Buffer` of an array. Node makes one for every write of anything else, which a batch for a thousand viewers needs
+ * once; the last one is kept.
+ */
+const bufferOf = (bytes: Uint8Array): Buffer => {
+  if (bytes !== viewed) {
+    viewed = bytes
+    view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  }
+  return view
+}
+
 const keepAliveInitialDelayMs = 30_000
 
 /** Makes a connection of a `net.Socket` that is paused. It takes over the events of the socket. */
-export const makeConnection = (socket: Net.Socket): Connection => ({
-  remote: { host: socket.remoteAddress ?? "unknown", port: socket.remotePort ?? 0 },
-  pull: makePull(socket),
-  write: (bytes) => {
-    if (!socket.writable) return true
-    socket.write(bytes)
-    // The return value of `write` compares with the high-water mark; this says whether the kernel took it all.
-    return socket.writableLength === 0
-  },
-  bufferedBytes: () => socket.writableLength,
-  onDrain: (callback) => {
-    if (socket.writableLength === 0) {
-      setImmediate(() => {
-        if (!socket.destroyed) callback()
-      })
-      return
-    }
-    // Stands behind what is being written, without a callback on every write before it.
-    socket.write(nothing, (error) => {
-      if (error == null) callback()
-    })
-  },
-  end: () => {
-    if (socket.writable) socket.end()
-  },
-  destroy: () => {
-    socket.destroy()
+export const makeConnection = (socket: Net.Socket): Connection => {
+  let waiting: Array<() => void> | undefined
+  const drained = (): void => {
+    const callbacks = waiting!
+    waiting = []
+    for (const callback of callbacks) callback()
   }
-})
+  return {
+    remote: { host: socket.remoteAddress ?? "unknown", port: socket.remotePort ?? 0 },
+    pull: makePull(socket),
+    write: (bytes) => {
+      if (!socket.writable) return true
+      socket.write(bufferOf(bytes))
+      // The return value of `write` compares with the high-water mark; this says whether the kernel took it all.
+      return socket.writableLength === 0
+    },
+    bufferedBytes: () => socket.writableLength,
+    onDrain: (callback) => {
+      if (socket.writableLength === 0) {
+        setImmediate(() => {
+          if (!socket.destroyed) callback()
+        })
+        return
+      }
+      // Past the high-water mark the socket tells by itself, for nothing.
+      if (socket.writableNeedDrain) {
+        if (waiting === undefined) {
+          waiting = []
+          socket.on("drain", drained)
+        }
+        waiting.push(callback)
+        return
+      }
+      // Stands behind what is being written, without a callback on every write before it.
+      socket.write(nothing, (error) => {
+        if (error == null) callback()
+      })
+    },
+    end: () => {
+      if (socket.writable) socket.end()
+    },
+    destroy: () => {
+      socket.destroy()
+    }
+  }
+}
 
-/** Opens a TCP listener; the contract is that of `Transport`. */
+/**
+ * Opens a TCP listener; the contract is that of `Transport`.
+ *
+ * The `net.Server` is used as it is: `effect/socket` would give every connection a socket with a scope, a latch and two
+ * fibers of its own, of which nothing is used here, and hundreds of viewers that join at once would wait for them.
+ */
 export const listen = (
   options: ListenOptions,
   handle: (connection: Connection) => Effect.Effect<void>
 ): Effect.Effect<Listener, TransportError, Scope.Scope> =>
   Effect.gen(function* () {
-    const scope = yield* Effect.scope
-    const listening = yield* Scope.make()
-    const server = yield* NodeSocketServer.make({
-      host: options.host,
-      port: options.port,
-      backlog: options.backlog,
+    const runFork = Effect.runForkWith(yield* Effect.context<never>())
+    const serving = new Map<Net.Socket, Fiber.Fiber<void>>()
+    const server = Net.createServer({
       noDelay: true,
       keepAlive: true,
-      keepAliveInitialDelay: keepAliveInitialDelayMs
-    }).pipe(
-      Scope.provide(listening),
-      Effect.mapError((error) => listenError(error, options))
-    )
-    // Closing a Node server takes effect at once, but reports back only when its last connection is gone: not waited for.
-    const close = Effect.asVoid(Effect.forkDetach(Scope.close(listening, Exit.void)))
-    yield* Effect.addFinalizer(() => close)
-    // `run` provides the socket to every handler, though its type does not say so.
-    const serve = Effect.contextWith((context: Context.Context<never>) => {
-      const socket = Context.getUnsafe(context, NodeSocket.NetSocket)
-      return Effect.ensuring(
-        handle(makeConnection(socket)),
-        Effect.sync(() => socket.destroy())
-      )
+      keepAliveInitialDelay: keepAliveInitialDelayMs,
+      pauseOnConnect: true
     })
-    yield* Effect.forkIn(
-      server.run(() => serve),
-      scope
+    server.on("connection", (socket) => {
+      const fiber = runFork(handle(makeConnection(socket)))
+      serving.set(socket, fiber)
+      fiber.addObserver(() => {
+        serving.delete(socket)
+        socket.destroy()
+      })
+    })
+    const died = Deferred.makeUnsafe<TransportError>()
+    let closing = false
+    // Takes effect at once, and reports back only when the last connection is gone: not waited for.
+    const close = Effect.sync(() => {
+      closing = true
+      server.close()
+    })
+    yield* Effect.acquireRelease(open(server, options), () =>
+      Effect.andThen(
+        close,
+        Effect.suspend(() => Fiber.interruptAll([...serving.values()]))
+      )
     )
-    return { address: endpoint(server.address), close }
+    const check = (detail: string): void => {
+      if (closing || server.listening) return
+      Deferred.doneUnsafe(died, Exit.succeed(new TransportError({ reason: "ListenFailed", detail })))
+    }
+    // Once it is open, a failure is mostly one of accepting: a connection is lost, and the listener goes on.
+    server.on("error", (error) => check(`the listener failed (${code(error)})`))
+    server.on("close", () => check("the listener closed by itself"))
+    return { address: endpoint(server.address()), close, died: Deferred.await(died) }
+  })
+
+/** Starts to listen. */
+const open = (server: Net.Server, options: ListenOptions): Effect.Effect<void, TransportError> =>
+  Effect.callback((resume) => {
+    const failed = (error: Error): void => resume(Effect.fail(listenError(error, options)))
+    server.once("error", failed)
+    const { backlog, fd, host, port } = options
+    server.listen(fd === undefined ? { host, port, backlog } : { fd, backlog }, () => {
+      server.removeListener("error", failed)
+      resume(Effect.void)
+    })
+    return Effect.sync(() => {
+      server.close()
+    })
   })
 
 /** The transport of Node: TCP through libuv. */
 export const layer: Layer.Layer<Transport> = Layer.succeed(Transport, { listen })
 
-const endpoint = (address: NetAddress.SocketAddress): Endpoint =>
-  address._tag === "UnixPathAddress"
-    ? { host: String(address), port: 0 }
-    : { host: NetAddress.formatIp(address.address), port: address.port }
+const endpoint = (address: string | Net.AddressInfo | null): Endpoint =>
+  typeof address === "object" && address !== null
+    ? { host: address.address, port: address.port }
+    : { host: address ?? "unknown", port: 0 }
 
 // Every connection ends with one, and a stack trace would cost more than all the rest of the end.
 const closed = new TransportError({ reason: "Closed", detail: "the peer closed the connection" })
@@ -161,11 +218,7 @@ const makePull = (socket: Net.Socket): Connection["pull"] => {
 
 const code = (cause: unknown): string => (cause instanceof Error && "code" in cause ? String(cause.code) : "unknown")
 
-const listenError = (
-  error: { readonly reason: { readonly cause: unknown } },
-  options: ListenOptions
-): TransportError => {
-  const cause = error.reason.cause
+const listenError = (cause: Error, options: ListenOptions): TransportError => {
   const reason = code(cause)
   const where = `${options.host}:${options.port}`
   switch (reason) {

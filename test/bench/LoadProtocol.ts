@@ -35,8 +35,17 @@ export interface IdleWork {
   readonly perSecond: number
 }
 
+/** Work for a process that only reads, whatever comes: what the floor writes to. */
+export interface ReadWork {
+  readonly role: "read"
+  readonly port: number
+  readonly viewers: number
+  /** New connections per second. */
+  readonly perSecond: number
+}
+
 /** What a load generator is to do. */
-export type Work = PublishWork | PlayWork | IdleWork
+export type Work = PublishWork | PlayWork | IdleWork | ReadWork
 
 /**
  * What a load generator can be told. `from` and `to` choose viewers by their number, `to` excluded.

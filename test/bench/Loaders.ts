@@ -84,7 +84,7 @@ export const start = Effect.fnUntraced(function* (work: Work): Effect.fn.Return<
 })
 
 const split = (work: Work): ReadonlyArray<{ readonly work: Work; readonly first: number }> => {
-  if (work.role !== "play") return [{ work, first: 0 }]
+  if (work.role !== "play" && work.role !== "read") return [{ work, first: 0 }]
   const processes = processesFor(work.viewers)
   let first = 0
   return Array.from({ length: processes }, (_, i) => {

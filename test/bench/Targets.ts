@@ -14,6 +14,7 @@ import process from "node:process"
 import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as Loaders from "./Loaders.ts"
 import type { BenchError } from "./Process.ts"
 import * as Process from "./Process.ts"
 
@@ -221,7 +222,16 @@ export const floor = (folder: string): Floor => {
       Effect.gen(function* () {
         const args = [viewers, writesPerSecond, kbps, seconds].map(String)
         const child = yield* Process.spawn({ name: "floor", command: binary, args })
-        const line = yield* Process.untilLine(child, "its result", (line) => line, seconds * 1e3 + 30_000)
+        const { port } = JSON.parse(yield* Process.untilLine(child, "its port", (line) => line, 10_000)) as {
+          port: number
+        }
+        yield* Loaders.start({ role: "read", port, viewers, perSecond: 1_000 })
+        const line = yield* Process.untilLine(
+          child,
+          "its result",
+          (line) => (line.includes("cpuSeconds") ? line : undefined),
+          seconds * 1e3 + 30_000
+        )
         return JSON.parse(line) as FloorResult
       })
   }

@@ -57,6 +57,25 @@ const chunkStream = (): ChunkStream => {
   return { length: 0, left: 0, typeId: 0, extended: false, headHas: 0, head, view: new DataView(head.buffer) }
 }
 
+/** Connects, and reads whatever comes as a `Viewer` reads, without looking at it. */
+export const readAll = (port: number, onConnect: () => void, onBytes: (length: number) => void): void => {
+  Net.connect({
+    host: "127.0.0.1",
+    port,
+    noDelay: true,
+    onread: {
+      buffer: readBuffer,
+      callback: (length) => {
+        onBytes(length)
+        return true
+      }
+    }
+  })
+    .on("connect", onConnect)
+    // The floor ends before its readers.
+    .on("error", () => {})
+}
+
 /** One connection that plays. `connectOnly` makes one that stops talking after `connect`. */
 export class Viewer {
   ready = false

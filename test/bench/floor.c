@@ -3,20 +3,19 @@
  *
  *   cc -O2 -o floor floor.c && ./floor VIEWERS WRITES_PER_SECOND KBPS SECONDS
  *
- * A forked child reads everything, over epoll, and is not counted. Prints one line of JSON: CPU seconds of the writer,
- * bytes that the kernel took, seconds, and writes that it took only in part or not at all. */
+ * Prints the port that it listens on as a line of JSON, waits for so many connections, and writes to them. Who reads
+ * matters to who writes (wake-ups, acknowledgements, how full the socket is): a floor is only one for servers that the
+ * same load generator reads from. Prints a second line: CPU seconds of the writer, bytes that the kernel took, seconds,
+ * and writes that it took only in part or not at all. */
 #define _GNU_SOURCE
-#include <errno.h>
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,24 +31,6 @@ static double cpu_seconds(void) {
 }
 
 static double seconds_of(struct timespec t) { return t.tv_sec + t.tv_nsec / 1e9; }
-
-static void read_all(struct sockaddr_in address, int viewers) {
-  static char buffer[1 << 18];
-  struct epoll_event ready[512];
-  int poll = epoll_create1(0);
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  for (int i = 0; i < viewers; i++) {
-    int s = socket(AF_INET, SOCK_STREAM, 0);
-    if (s < 0 || connect(s, (struct sockaddr *)&address, sizeof address) < 0) fail("connect");
-    struct epoll_event event = {.events = EPOLLIN, .data.fd = s};
-    epoll_ctl(poll, EPOLL_CTL_ADD, s, &event);
-  }
-  for (;;) {
-    int n = epoll_wait(poll, ready, 512, -1);
-    for (int i = 0; i < n; i++)
-      if (recv(ready[i].data.fd, buffer, sizeof buffer, MSG_DONTWAIT) == 0) exit(0);
-  }
-}
 
 int main(int argc, char **argv) {
   if (argc != 5) {
@@ -68,9 +49,8 @@ int main(int argc, char **argv) {
   socklen_t size = sizeof address;
   if (bind(listener, (struct sockaddr *)&address, size) < 0 || listen(listener, 1024) < 0) fail("listen");
   getsockname(listener, (struct sockaddr *)&address, &size);
-  pid_t reader = fork();
-  if (reader < 0) fail("fork");
-  if (reader == 0) read_all(address, viewers);
+  printf("{\"port\":%d}\n", ntohs(address.sin_port));
+  fflush(stdout);
 
   int *sockets = calloc(viewers, sizeof *sockets);
   char *bytes = calloc(1, piece);
@@ -103,7 +83,5 @@ int main(int argc, char **argv) {
   clock_gettime(CLOCK_MONOTONIC, &end);
   printf("{\"cpuSeconds\":%.6f,\"bytes\":%lld,\"seconds\":%.3f,\"refused\":%ld}\n", cpu, taken,
          seconds_of(end) - seconds_of(start), refused);
-  kill(reader, SIGKILL);
-  waitpid(reader, NULL, 0);
   return 0;
 }

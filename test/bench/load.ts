@@ -13,10 +13,20 @@ import * as NodeClient from "../../src/node/NodeClient.ts"
 import { ClientSession } from "../../src/protocol/ClientSession.ts"
 import { defaultClientOptions } from "../../src/protocol/ClientSessionState.ts"
 import type { Message } from "../../src/protocol/Message.ts"
-import type { Answer, IdleWork, Notice, PlayWork, PublishWork, Report, Request, Work } from "./LoadProtocol.ts"
+import type {
+  Answer,
+  IdleWork,
+  Notice,
+  PlayWork,
+  PublishWork,
+  ReadWork,
+  Report,
+  Request,
+  Work
+} from "./LoadProtocol.ts"
 import { emptyReport } from "./LoadProtocol.ts"
 import * as Synthetic from "./Synthetic.ts"
-import { Tally, Viewer } from "./Viewer.ts"
+import { readAll, Tally, Viewer } from "./Viewer.ts"
 
 const say = (line: Notice | Answer): void => {
   process.stdout.write(`${JSON.stringify(line)}\n`)
@@ -143,8 +153,37 @@ const connect = (work: PlayWork | IdleWork): Load => {
   }
 }
 
+const read = ({ perSecond, port, viewers }: ReadWork): Load => {
+  let opened = 0
+  let connected = 0
+  let bytes = 0
+  const startedMs = performance.now()
+  const open = () => {
+    const due = Math.min(viewers, Math.floor(((performance.now() - startedMs) * perSecond) / 1e3) + 1)
+    for (; opened < due; opened++) {
+      readAll(
+        port,
+        () => {
+          if (++connected === viewers) say({ notice: "started" })
+        },
+        (length) => {
+          bytes += length
+        }
+      )
+    }
+    if (opened < viewers) setTimeout(open, 5)
+  }
+  open()
+  return {
+    perform: (request) => {
+      if (request.do === "reset") bytes = 0
+    },
+    report: () => ({ ...emptyReport, connections: viewers, ready: connected, bytes })
+  }
+}
+
 const work = JSON.parse(process.argv[2] ?? "{}") as Work
-const load = work.role === "publish" ? publish(work) : connect(work)
+const load = work.role === "publish" ? publish(work) : work.role === "read" ? read(work) : connect(work)
 let cpuAtReset = process.cpuUsage()
 
 const lines = Readline.createInterface({ input: process.stdin })

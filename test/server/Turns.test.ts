@@ -48,6 +48,26 @@ describe("Turns", () => {
     assert.strictEqual(scheduled.length, 0)
   })
 
+  it("passes over a turn for what is more urgent, and never so many that what waits does not get on", () => {
+    const { scheduled, turn, turns } = setup(1)
+    const done: Array<number> = []
+    turns.later(() => done.push(1))
+    turns.giveWay()
+    turn()
+    assert.deepStrictEqual(done, [], "passed over")
+    turn()
+    assert.deepStrictEqual(done, [1], "nothing urgent since")
+    turns.later(() => done.push(2))
+    let turnsTaken = 0
+    while (scheduled.length > 0) {
+      turns.giveWay()
+      turn()
+      turnsTaken++
+    }
+    assert.deepStrictEqual(done, [1, 2])
+    assert.isAtMost(turnsTaken, 65)
+  })
+
   it("does all that waits at once when it is flushed, and nothing of it again", () => {
     const { scheduled, turn, turns } = setup(1)
     const done: Array<number> = []

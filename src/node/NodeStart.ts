@@ -1,0 +1,27 @@
+/**
+ * What has to be said to Node before anything else is imported: keep what was compiled, and keep the heap small.
+ *
+ * **Compile cache.** A server that starts from its sources strips and compiles some hundreds of modules: half of its
+ * start goes to that, and the first viewers after a restart, who come all at once, pay for the functions that nobody has
+ * called yet. The cache holds all of it, and is written when the process ends. It lies where `NODE_COMPILE_CACHE` says,
+ * otherwise in a folder of the user's own below the system's temporary one, and is keyed by Node's version and by what
+ * the sources say. `NODE_DISABLE_COMPILE_CACHE=1` switches it off.
+ *
+ * **Young generation.** V8 lets it grow to three times 16 MiB, which pays where many objects are made and live for a
+ * while. Here few are made, and what is large is a buffer outside of the heap, which goes back to the system when the
+ * young generation is collected. With the first size kept, a thousand viewers take 124 MB instead of 212, and no more
+ * processor time.
+ *
+ * **Old generation.** V8 counts those buffers when it decides that it is time to mark everything, and the heap is small:
+ * a publisher of 50 Mbit/s has it marked once or twice a second, which is most of what taking it in costs. When it may
+ * double in between, that halves; it costs some megabytes, and only where so much is published.
+ */
+import * as Module from "node:module"
+import * as V8 from "node:v8"
+
+/** Prepares the process for what is imported from now on. Where something cannot be set, nothing is different. */
+export const prepare = (): void => {
+  V8.setFlagsFromString("--semi-space-growth-factor=1")
+  V8.setFlagsFromString("--heap-growing-percent=100")
+  Module.enableCompileCache()
+}
