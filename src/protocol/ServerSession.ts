@@ -57,6 +57,7 @@ import type { SessionInput, SessionState } from "./SessionState.ts"
 import * as SessionStateModule from "./SessionState.ts"
 import type { Status } from "./Status.ts"
 import * as StatusModule from "./Status.ts"
+import { TokenBucket } from "./TokenBucket.ts"
 import * as UserControl from "./UserControl.ts"
 
 /** The exchangeable parts of a session, fresh for each connection where they hold state. */
@@ -78,12 +79,19 @@ type Request =
   | { readonly _tag: "Publish"; readonly id: number; readonly request: StreamRequest }
   | { readonly _tag: "Play"; readonly id: number; readonly request: StreamRequest }
 
+// E-RTMP v2, CapsExMask.Reconnect.
+const reconnectCapability = 1
+
 const noOutputs: ReadonlyArray<SessionOutput> = []
 
 // Below this, a client asks for so many acknowledgements that answering them costs more than its media.
 const minAckWindow = 65_536
 
-const anomalyRefillMs = 1_000
+const anomaliesPerSecond = 1
+
+// Many times what a client does that connects, publishes and stops as fast as it can.
+const commandBurst = 200
+const commandsPerSecond = 50
 
 class SessionImpl implements Session, CommandContext {
   readonly options: SessionOptions
@@ -107,8 +115,8 @@ class SessionImpl implements Session, CommandContext {
   #ackWindow: number
   // Anomalies
   #anomalies = 0
-  #anomalyBudget: number
-  #anomalyRefilledMs: number
+  readonly #anomalyBudget: TokenBucket
+  readonly #commandBudget: TokenBucket
   #readerAnomalies = 0
   #unknownMessages = 0
   #unknownTypes: Set<number> | undefined
@@ -119,14 +127,19 @@ class SessionImpl implements Session, CommandContext {
     this.options = options
     this.parts = parts
     this.#deadlines = new SessionDeadlines(options, nowMs)
-    this.#anomalyRefilledMs = nowMs
     this.#now = nowMs
-    this.#anomalyBudget = options.maxAnomalies
+    this.#anomalyBudget = new TokenBucket(options.maxAnomalies, anomaliesPerSecond, nowMs)
+    this.#commandBudget = new TokenBucket(commandBurst, commandsPerSecond, nowMs)
     this.#ackWindow = options.windowAckSize
   }
 
   get isWaiting(): boolean {
     return this.#request !== undefined
+  }
+
+  get canReconnect(): boolean {
+    // As an integer of 32 bits: a client may send any double.
+    return this.state !== "Disconnected" && ((this.connect?.capsEx ?? 0) & reconnectCapability) !== 0
   }
 
   get stage(): SessionStage {
@@ -263,7 +276,21 @@ class SessionImpl implements Session, CommandContext {
   kick(streamId: number, status: Status, error: SessionError): ReadonlyArray<SessionOutput> {
     if (this.state === "Disconnected") return noOutputs
     this.onStatus(streamId, status)
-    this.close(error)
+    const stream = this.streams.get(streamId)
+    if (stream !== undefined) {
+      // What a publisher that does not listen goes on sending is then dropped without complaint.
+      stream.hasPublished ||= stream.state === "Publishing"
+      stream.state = "Idle"
+    }
+    // FFmpeg, librtmp and GStreamer have one stream on a connection, and some of them end with the connection only.
+    if (!this.#isBusy) this.close(error)
+    return this.#take()
+  }
+
+  requestReconnect(tcUrl: string, description: string): ReadonlyArray<SessionOutput> {
+    if (!this.canReconnect) return noOutputs
+    const status = StatusModule.status("NetConnection.Connect.ReconnectRequest", description)
+    this.onStatus(0, status, tcUrl === "" ? undefined : { tcUrl })
     return this.#take()
   }
 
@@ -321,13 +348,8 @@ class SessionImpl implements Session, CommandContext {
 
   anomaly(kind: AnomalyKind, detail: string): void {
     this.#anomalies++
-    const refill = Math.floor((this.#now - this.#anomalyRefilledMs) / anomalyRefillMs)
-    if (refill > 0) {
-      this.#anomalyBudget = Math.min(this.options.maxAnomalies, this.#anomalyBudget + refill)
-      this.#anomalyRefilledMs += refill * anomalyRefillMs
-    }
     this.output({ _tag: "Anomaly", kind, detail })
-    if (--this.#anomalyBudget < 0) {
+    if (!this.#anomalyBudget.take(this.#now)) {
       this.close(new SessionError({ reason: "TooManyAnomalies", detail: `too many anomalies, the last: ${detail}` }))
     }
   }
@@ -477,6 +499,11 @@ class SessionImpl implements Session, CommandContext {
   }
 
   #command(message: Message.Message): void {
+    if (!this.#commandBudget.take(this.#now)) {
+      const detail = `more than ${commandsPerSecond} commands a second`
+      this.close(new SessionError({ reason: "LimitReached", detail }))
+      return
+    }
     if (message.payload.length > this.options.maxCommandBytes) {
       this.close(
         new SessionError({ reason: "MalformedCommand", detail: `a command of ${message.payload.length} bytes` })

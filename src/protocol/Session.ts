@@ -183,6 +183,8 @@ export interface Session {
   readonly statistics: SessionStatistics
   /** Tells whether a request waits for `accept` or `reject`. */
   readonly isWaiting: boolean
+  /** Tells whether the client has declared that it understands `requestReconnect`, and is still there. */
+  readonly canReconnect: boolean
   /** Takes bytes from the peer, in any partition. */
   readonly receive: (bytes: Uint8Array, nowMs: number) => ReadonlyArray<SessionOutput>
   /** Processes what was held back for a decision. Due after every `accept`, once its outputs have been written. */
@@ -205,8 +207,18 @@ export interface Session {
    * unless another stream is played on the connection.
    */
   readonly endPlay: (streamId: number, error: SessionError) => ReadonlyArray<SessionOutput>
-  /** Ends a publisher or viewer with an error status on its stream, and closes. */
+  /**
+   * Ends a publisher or viewer with an error status on its stream, and closes unless the connection publishes or plays
+   * another stream. Whoever drives the session has ended the publication or the play itself: no output tells of it.
+   */
   readonly kick: (streamId: number, status: Status, error: SessionError) => ReadonlyArray<SessionOutput>
+  /**
+   * Asks the client to go on somewhere else: at `tcUrl`, absolute or relative to its own, or at the same URL where that
+   * is empty (E-RTMP v2, Reconnect Request). Does nothing where the client did not declare that it understands.
+   *
+   * **Gotchas** The client goes on sending here until it is connected there, and then leaves by itself.
+   */
+  readonly requestReconnect: (tcUrl: string, description: string) => ReadonlyArray<SessionOutput>
   /** Closes without a word, as for a viewer that takes no more bytes. */
   readonly abort: (error: SessionError) => ReadonlyArray<SessionOutput>
   /** Does what is due at `nowMs`: deadlines and pings. */

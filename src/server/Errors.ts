@@ -4,9 +4,11 @@
  * The other translations of the one vocabulary stand where they are used: statuses in `protocol/Status.ts`, log levels
  * in `observability/CloseReason.ts`.
  */
+import type { EndReason } from "../live/Outbox.ts"
 import type { CloseReason } from "../observability/CloseReason.ts"
 import type { CloseError } from "../protocol/Session.ts"
-import type { TransportError } from "./Transport.ts"
+import { SessionError } from "../protocol/Session.ts"
+import { TransportError } from "./Transport.ts"
 
 /** The close reason for what a session or the transport gave as the end of a connection. */
 export const closeReason = (error: CloseError | TransportError): CloseReason => {
@@ -44,5 +46,43 @@ export const closeReason = (error: CloseError | TransportError): CloseReason => 
         case "IllegalCommand":
           return "CommandViolation"
       }
+  }
+}
+
+/** The error with which a viewer's connection ends when its stream does. */
+export const endError = (reason: EndReason, key: string): SessionError => {
+  switch (reason) {
+    case "Unpublished":
+      return new SessionError({ reason: "StreamEnded", detail: `${key} ended` })
+    case "PublisherLost":
+      return new SessionError({ reason: "StreamEnded", detail: `the publisher of ${key} did not come back` })
+    case "NotFound":
+      return new SessionError({ reason: "StreamNotFound", detail: `nobody publishes ${key}` })
+    case "Shutdown":
+      return new SessionError({ reason: "ServerStopping", detail: "the server stops" })
+  }
+}
+
+/** The same error with the way out of it, for an operator whose server does not start. */
+export const withAdvice = (error: TransportError): TransportError => {
+  const advice = adviceFor(error.reason)
+  return advice === ""
+    ? error
+    : new TransportError({ reason: error.reason, detail: `${error.detail}: ${advice}`, cause: error.cause })
+}
+
+const adviceFor = (reason: TransportError["reason"]): string => {
+  switch (reason) {
+    case "AddressInUse":
+      return "stop that program, or choose another port with listen.port (RTMP_LISTEN_PORT)"
+    case "AddressNotAvailable":
+      return "set listen.host (RTMP_LISTEN_HOST) to an address of this machine, or to 0.0.0.0 or :: for all of them"
+    case "PermissionDenied":
+      return (
+        "choose a port of 1024 or more with listen.port (RTMP_LISTEN_PORT), or allow low ports: on Linux with " +
+        "`setcap cap_net_bind_service=+ep` on the node program, or AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit"
+      )
+    default:
+      return ""
   }
 }

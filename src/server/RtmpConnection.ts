@@ -13,11 +13,9 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
-import type { AccessAction, AccessGrant, Authenticator } from "../access/Authenticator.ts"
-import { AccessDenied } from "../access/Authenticator.ts"
-import type { EndReason, ViewerSink } from "../live/Outbox.ts"
+import type { AccessDenied, AccessGrant } from "../access/Authenticator.ts"
+import type { ViewerSink } from "../live/Outbox.ts"
 import type { Publication, Viewer } from "../live/Registry.ts"
-import type { StreamRegistry } from "../live/StreamRegistry.ts"
 import type { CloseReason } from "../observability/CloseReason.ts"
 import * as Bytes from "../protocol/Bytes.ts"
 import * as RtmpUrl from "../protocol/RtmpUrl.ts"
@@ -25,37 +23,15 @@ import type { CloseError, Session, SessionOutput, StreamRequest } from "../proto
 import { SessionError } from "../protocol/Session.ts"
 import type { Status } from "../protocol/Status.ts"
 import * as StatusModule from "../protocol/Status.ts"
-import type { Deadline, DeadlineWheel } from "./DeadlineWheel.ts"
-import { closeReason } from "./Errors.ts"
-import type { ConnectionTotals, ServerEvent } from "./ServerEvents.ts"
+import type { AccessQuestion } from "./AccessDecision.ts"
+import * as AccessDecision from "./AccessDecision.ts"
+import { Closing } from "./Closing.ts"
+import type { ConnectionEnvironment, Playing } from "./ConnectionEnvironment.ts"
+import type { Deadline } from "./DeadlineWheel.ts"
+import { closeReason, endError } from "./Errors.ts"
+import * as Refusals from "./Refusals.ts"
+import type { ConnectionTotals } from "./ServerEvents.ts"
 import type { Connection, TransportError } from "./Transport.ts"
-import type { Turns } from "./Turns.ts"
-
-/** What a connection uses of the server around it. */
-export interface ConnectionEnvironment {
-  readonly wheel: DeadlineWheel
-  readonly turns: Turns
-  readonly registry: StreamRegistry["Service"]
-  readonly authenticator: Authenticator["Service"]
-  readonly emit: (event: ServerEvent) => void
-  /** Unsent bytes past which a viewer's connection is ended. */
-  readonly maxBufferedBytes: number
-  /** Whether a viewer may wait for a stream that nobody publishes yet. */
-  readonly waitForPublisher: boolean
-}
-
-type Request = Extract<SessionOutput, { readonly requestId: number }>
-
-/** How long, in milliseconds, and how much, in bytes, a connection that did wrong is read on after its end. */
-const lingerMs = 1_000
-/**
- * The same for one that ends in order: as long as the peer shows that it still takes what was sent, up to a bound. A
- * socket that is closed while the peer sends (an acknowledgement, say) answers with a reset, and the peer loses the end.
- */
-const orderlyIdleMs = 10_000
-const orderlyMs = 30_000
-const orderlyReasons: ReadonlySet<string> = new Set(["StreamEnded", "StreamNotFound", "ServerStopping"])
-const lingerBytes = 4 * 1024 * 1024
 
 // Streams that one connection may wait for: all connections together have a limited number of places to wait.
 const maxWaiting = 2
@@ -74,14 +50,14 @@ export class RtmpConnection implements Deadline {
   readonly #environment: ConnectionEnvironment
   readonly #openedMs: number
   readonly #publications = new Map<number, Publication>()
-  readonly #viewers = new Map<number, Viewer>()
+  readonly #viewers = new Map<number, Playing>()
+  /** Without what its present viewers were given, which they count themselves. */
   #bytesSent = 0
   #unreadReplyBytes = 0
   #replies: Array<Uint8Array> = []
   #holdsReplies = false
-  /** `lastMs`: up to when signs of life extend `untilMs`. */
-  #closing: { readonly error: CloseError; readonly lastMs: number; untilMs: number } | undefined
-  #lingered = 0
+  #closing: Closing | undefined
+  #ahead: AccessDecision.ReadAhead | undefined
   #defect: Cause.Cause<never> | undefined
 
   constructor(id: string, transport: Connection, session: Session, environment: ConnectionEnvironment) {
@@ -105,7 +81,7 @@ export class RtmpConnection implements Deadline {
       self.#environment.wheel.schedule(self)
       self.#environment.emit({ _tag: "ConnectionOpened", connectionId: self.id, remote: self.transport.remote })
       while (true) {
-        const chunks = yield* self.transport.pull
+        const chunks = yield* self.#ahead === undefined ? self.transport.pull : self.#ahead.next
         for (let i = 0; i < chunks.length; i++) {
           self.#holdsReplies = true
           let request = self.#receive(chunks[i]!)
@@ -119,21 +95,18 @@ export class RtmpConnection implements Deadline {
     })
   }
 
-  #receive(bytes: Uint8Array): Request | undefined {
-    if (this.#closing === undefined) return this.#apply(this.session.receive(bytes, this.#environment.wheel.nowMs()))
-    const closing = this.#closing
-    this.#lingered += bytes.length
-    closing.untilMs = Math.max(
-      closing.untilMs,
-      Math.min(closing.lastMs, this.#environment.wheel.nowMs() + orderlyIdleMs)
-    )
-    if (this.#lingered > lingerBytes) this.transport.destroy()
+  #receive(bytes: Uint8Array): AccessQuestion | undefined {
+    if (this.#closing === undefined) {
+      if (this.#publications.size === 0 && this.#viewers.size === 0) this.#environment.giveWay()
+      return this.#apply(this.session.receive(bytes, this.#environment.wheel.nowMs()))
+    }
+    if (this.#closing.received(bytes.length, this.#environment.wheel.nowMs())) this.transport.destroy()
     return undefined
   }
 
   /** Does what a session put out; gives back the request that it waits for, if any. */
-  #apply(outputs: ReadonlyArray<SessionOutput>): Request | undefined {
-    let request: Request | undefined
+  #apply(outputs: ReadonlyArray<SessionOutput>): AccessQuestion | undefined {
+    let request: AccessQuestion | undefined
     for (let i = 0; i < outputs.length; i++) {
       const output = outputs[i]!
       switch (output._tag) {
@@ -201,6 +174,8 @@ export class RtmpConnection implements Deadline {
       this.#unreadReplyBytes = 0
       return
     }
+    // Some transports never take bytes at once: what was written before this has gone if nothing else waits.
+    if (this.transport.bufferedBytes() <= bytes.length) this.#unreadReplyBytes = 0
     this.#unreadReplyBytes += bytes.length
     if (this.#unreadReplyBytes > maxUnreadReplyBytes) {
       this.#apply(
@@ -213,8 +188,8 @@ export class RtmpConnection implements Deadline {
   }
 
   /** Asks whether a request is allowed, and answers it. */
-  #decide(request: Request): Effect.Effect<void> {
-    const { action, application, query, stream } = describe(request)
+  #decide(request: AccessQuestion): Effect.Effect<void, TransportError> {
+    const { action, application, query, stream } = AccessDecision.describe(request)
     const decision = this.#environment.authenticator.authorize({
       action,
       application,
@@ -226,19 +201,22 @@ export class RtmpConnection implements Deadline {
       connectionId: this.id
     })
     // An answer that is there already, as on an open server, needs no timer; for any other nobody's replies wait.
-    const isThere = Exit.isExit(decision)
-    if (!isThere) this.#releaseReplies()
-    const timely = isThere
-      ? decision
-      : Effect.timeoutOrElse(decision, { duration: decisionTimeout, orElse: () => Effect.fail(undecided) })
-    return Effect.match(timely as typeof decision, {
-      onSuccess: (grant) => this.#granted(request, grant),
-      onFailure: (denied) => this.#denied(request, denied)
+    if (Exit.isExit(decision)) {
+      return Effect.match(decision as Effect.Effect<AccessGrant, AccessDenied>, {
+        onSuccess: (grant) => this.#granted(request, grant),
+        onFailure: (denied) => this.#denied(request, denied)
+      })
+    }
+    this.#releaseReplies()
+    this.#ahead ??= new AccessDecision.ReadAhead(this.transport.pull)
+    return Effect.map(this.#ahead.during(Effect.result(AccessDecision.timely(decision))), (answer) => {
+      if (Result.isSuccess(answer)) this.#granted(request, answer.success)
+      else this.#denied(request, answer.failure)
     })
   }
 
-  #denied(request: Request, denied: AccessDenied): void {
-    const { action, application, stream } = describe(request)
+  #denied(request: AccessQuestion, denied: AccessDenied): void {
+    const { action, application, stream } = AccessDecision.describe(request)
     this.#environment.emit({
       _tag: "AccessRefused",
       connectionId: this.id,
@@ -247,14 +225,14 @@ export class RtmpConnection implements Deadline {
       streamKey: RtmpUrl.streamKey(application, stream),
       reason: denied.reason
     })
-    this.#refuse(request.requestId, StatusModule.error(denialCode(action), denied.description))
+    this.#refuse(request.requestId, StatusModule.error(AccessDecision.denialCode(action), denied.description))
   }
 
   #refuse(requestId: number, status: Status, error?: SessionError): void {
     this.#apply(this.session.reject(requestId, status, this.#environment.wheel.nowMs(), error))
   }
 
-  #granted(request: Request, grant: AccessGrant): void {
+  #granted(request: AccessQuestion, grant: AccessGrant): void {
     // The client may have been closed while the answer was on its way.
     if (this.#closing !== undefined) return
     switch (request._tag) {
@@ -281,11 +259,17 @@ export class RtmpConnection implements Deadline {
   }
 
   #startPublication(requestId: number, request: StreamRequest, grant: AccessGrant): void {
+    const environment = this.#environment
     const key = RtmpUrl.streamKey(request.application, request.stream)
-    const claim = this.#environment.registry.claim(key, {
+    const refusal = Refusals.publish(environment, key)
+    if (refusal !== undefined) {
+      this.#refuse(requestId, refusal.status, refusal.error)
+      return
+    }
+    const claim = environment.registry.claim(key, {
       publisherId: this.id,
       credential: grant.credential,
-      nowMs: this.#environment.wheel.nowMs(),
+      nowMs: environment.wheel.nowMs(),
       onTakenOver: () => this.#kickPublisher(request.streamId, "TakenOver", "Another publisher took this stream over.")
     })
     if (Result.isFailure(claim)) {
@@ -299,6 +283,7 @@ export class RtmpConnection implements Deadline {
       return
     }
     this.#publications.set(request.streamId, claim.success)
+    environment.publishing.add(claim.success.stream.key)
     this.#accept(requestId)
     this.#environment.emit({
       _tag: "PublishStarted",
@@ -312,11 +297,15 @@ export class RtmpConnection implements Deadline {
     const publication = this.#publications.get(streamId)
     if (publication === undefined) return
     this.#publications.delete(streamId)
-    publication[how](this.#environment.wheel.nowMs())
+    this.#environment.publishing.delete(publication.stream.key)
+    // Nobody can come back to a server that moves its clients away.
+    const end = this.#environment.isLeaving() ? "unpublish" : how
+    publication[end](this.#environment.wheel.nowMs())
     this.#environment.emit({ _tag: "PublishStopped", connectionId: this.id, streamKey: publication.stream.key })
   }
 
   #kickPublisher(streamId: number, reason: "TakenOver" | "Kicked" | "ServerStopping", detail: string): void {
+    this.#endPublication(streamId, "unpublish")
     this.#apply(
       this.session.kick(
         streamId,
@@ -331,25 +320,44 @@ export class RtmpConnection implements Deadline {
     const { registry, waitForPublisher, wheel } = this.#environment
     const key = RtmpUrl.streamKey(request.application, request.stream)
     const { streamId } = request
+    const refusal = Refusals.play(this.#environment, key)
+    if (refusal !== undefined) {
+      this.#refuse(requestId, refusal.status, refusal.error)
+      return
+    }
     let accepted = false
     let viewing: Viewer | undefined
+    /** From when on the viewer waits for its first bytes; below zero once it has them. */
+    let joiningSinceMs = wheel.nowMs()
     const drained = (): void => this.#guard(() => viewing?.drained(wheel.nowMs()))
+    const onFull = (): void => {
+      if (this.transport.bufferedBytes() > this.#environment.maxBufferedBytes()) this.#overflow(key)
+      else this.transport.onDrain(drained)
+    }
     const sink: ViewerSink = {
       write: (bytes) => {
         // In the order in which they were made: what was said of the stream goes out before the stream.
         if (this.#replies.length > 0) this.#releaseReplies()
-        this.#bytesSent += bytes.length
+        if (joiningSinceMs >= 0) {
+          registry.meters.joinTime.observe(wheel.nowMs() - joiningSinceMs)
+          joiningSinceMs = -1
+        }
         if (this.transport.write(bytes)) return true
-        if (this.transport.bufferedBytes() > this.#environment.maxBufferedBytes) this.#overflow(key)
-        else this.transport.onDrain(drained)
+        onFull()
         return false
       },
+      // Closer to the socket than `write`: what it touches besides is what fan-out costs.
+      writeBatch: this.transport.write,
+      onFull,
       full: () => this.transport.bufferedBytes() > 0,
       whenDrained: () => this.transport.onDrain(drained),
       later: () => this.#environment.turns.later(drained),
       onStart: () => {
-        if (accepted) this.#apply(this.session.publishNotify(streamId))
-        else {
+        if (accepted) {
+          // It has waited for its publisher until now: that is not the time that joining takes.
+          joiningSinceMs = wheel.nowMs()
+          this.#apply(this.session.publishNotify(streamId))
+        } else {
           // The stream is live: the replies go out before its first bytes, which follow this call.
           accepted = true
           this.#accept(requestId)
@@ -362,11 +370,11 @@ export class RtmpConnection implements Deadline {
         this.#apply(this.session.publishNotify(streamId))
       },
       onEnd: (reason) => {
-        this.#viewers.delete(streamId)
+        this.#forgetViewer(streamId)
         this.#apply(this.session.endPlay(streamId, endError(reason, key)))
       },
       onOverflow: (reason) => {
-        this.#viewers.delete(streamId)
+        this.#forgetViewer(streamId)
         if (reason !== "Stalled") return this.#overflow(key)
         const detail = `the viewer of ${key} does not read`
         this.#apply(this.session.abort(new SessionError({ reason: "OutboxStalled", detail })))
@@ -380,7 +388,7 @@ export class RtmpConnection implements Deadline {
       sink,
       nowMs: wheel.nowMs(),
       messageStreamId: streamId,
-      waitForPublisher: waitForPublisher && this.#waiting < maxWaiting
+      waitForPublisher: waitForPublisher() && this.#waiting < maxWaiting
     })
     if (Result.isFailure(viewer)) {
       const detail = `${request.stream} is not being published.`
@@ -392,7 +400,7 @@ export class RtmpConnection implements Deadline {
       return
     }
     viewing = viewer.success
-    this.#viewers.set(streamId, viewing)
+    this.#viewers.set(streamId, { streamKey: key, viewer: viewing })
     if (!accepted) {
       accepted = true
       this.#accept(requestId)
@@ -415,19 +423,24 @@ export class RtmpConnection implements Deadline {
   /** Streams that this connection waits for. */
   get #waiting(): number {
     let count = 0
-    for (const viewer of this.#viewers.values()) if (!viewer.started) count++
+    for (const { viewer } of this.#viewers.values()) if (!viewer.started) count++
     return count
   }
 
   #endViewer(streamId: number): void {
-    const viewer = this.#viewers.get(streamId)
-    if (viewer === undefined) return
+    const playing = this.#viewers.get(streamId)
+    if (playing === undefined) return
+    playing.viewer.leave(this.#environment.wheel.nowMs())
+    this.#forgetViewer(streamId)
+  }
+
+  #forgetViewer(streamId: number): void {
+    this.#bytesSent += this.#viewers.get(streamId)?.viewer.statistics().bytes ?? 0
     this.#viewers.delete(streamId)
-    viewer.leave(this.#environment.wheel.nowMs())
   }
 
   #change(output: Extract<SessionOutput, { readonly _tag: "PlayChanged" }>): void {
-    const viewer = this.#viewers.get(output.streamId)
+    const viewer = this.#viewers.get(output.streamId)?.viewer
     if (viewer === undefined) return
     if (output.what === "pause") viewer.pause(output.value)
     else if (output.what === "audio") viewer.receiveAudio(output.value)
@@ -436,18 +449,58 @@ export class RtmpConnection implements Deadline {
 
   /**
    * Ends the connection in order, as when the server stops: viewers are told the end, publishers get an error status.
+   * Does nothing for one that is being closed already.
    */
   shutdown(reason: "ServerStopping" | "Kicked", detail: string): void {
-    for (const streamId of [...this.#publications.keys()]) {
-      this.#endPublication(streamId, "unpublish")
-      this.#kickPublisher(streamId, reason, detail)
-    }
-    const error = new SessionError({ reason, detail })
-    for (const streamId of [...this.#viewers.keys()]) {
-      this.#endViewer(streamId)
-      this.#apply(this.session.endPlay(streamId, error))
-    }
-    this.#apply(this.session.abort(error))
+    if (this.#closing !== undefined) return
+    this.#guard(() => {
+      for (const streamId of [...this.#publications.keys()]) this.#kickPublisher(streamId, reason, detail)
+      for (const streamId of [...this.#viewers.keys()]) this.#kickViewer(streamId, reason, detail)
+      this.#apply(this.session.abort(new SessionError({ reason, detail })))
+    })
+  }
+
+  /**
+   * Ends what the connection publishes or plays of one stream, as `shutdown` does, and itself where that was all. Gives
+   * back whether there was anything.
+   */
+  leave(streamKey: string, detail: string): boolean {
+    const publishes = [...this.#publications].filter(([, { stream }]) => stream.key === streamKey)
+    const plays = [...this.#viewers].filter(([, playing]) => playing.streamKey === streamKey)
+    this.#guard(() => {
+      for (const [streamId] of publishes) this.#kickPublisher(streamId, "Kicked", detail)
+      for (const [streamId] of plays) this.#kickViewer(streamId, "Kicked", detail)
+    })
+    return publishes.length + plays.length > 0
+  }
+
+  #kickViewer(streamId: number, reason: "ServerStopping" | "Kicked", detail: string): void {
+    this.#endViewer(streamId)
+    this.#apply(this.session.endPlay(streamId, new SessionError({ reason, detail })))
+  }
+
+  /**
+   * Asks the client to go on elsewhere: see `Session.requestReconnect`. Gives back whether it understands that.
+   */
+  requestReconnect(tcUrl: string, description: string): boolean {
+    if (!this.session.canReconnect) return false
+    this.#guard(() => this.#apply(this.session.requestReconnect(tcUrl, description)))
+    return true
+  }
+
+  /** Keys of the streams that it publishes. */
+  get publishing(): ReadonlyArray<string> {
+    return Array.from(this.#publications.values(), ({ stream }) => stream.key)
+  }
+
+  /** What it plays, or waits for. */
+  get playing(): ReadonlyArray<Playing> {
+    return [...this.#viewers.values()]
+  }
+
+  /** When it was opened, in the wheel's milliseconds. */
+  get openedMs(): number {
+    return this.#openedMs
   }
 
   /** Ends the connection at once. */
@@ -457,9 +510,11 @@ export class RtmpConnection implements Deadline {
 
   /** Counters, for statistics and the closing log line. */
   get totals(): ConnectionTotals {
+    let bytesSent = this.#bytesSent
+    for (const { viewer } of this.#viewers.values()) bytesSent += viewer.statistics().bytes
     return {
       bytesReceived: this.session.statistics.bytesReceived,
-      bytesSent: this.#bytesSent,
+      bytesSent,
       durationMs: Math.round(this.#environment.wheel.nowMs() - this.#openedMs)
     }
   }
@@ -481,13 +536,10 @@ export class RtmpConnection implements Deadline {
   #close(error: CloseError): void {
     if (this.#closing !== undefined) return
     this.#releaseReplies()
-    const isEarly = error._tag === "HandshakeError" || error.reason === "HandshakeTimeout"
-    const nowMs = this.#environment.wheel.nowMs()
-    this.#closing = orderlyReasons.has(error.reason)
-      ? { error, untilMs: nowMs + orderlyIdleMs, lastMs: nowMs + orderlyMs }
-      : { error, untilMs: nowMs + lingerMs, lastMs: nowMs + lingerMs }
+    const { stage } = this.session
+    this.#closing = new Closing(error, stage === "Publishing", this.#environment.wheel.nowMs())
     this.#release()
-    if (isEarly) {
+    if (error._tag === "HandshakeError" || stage === "WaitingC0" || stage === "WaitingC1" || stage === "WaitingC2") {
       // Nothing was promised yet, and nothing is worth waiting for.
       this.transport.destroy()
       return
@@ -545,55 +597,5 @@ export class RtmpConnection implements Deadline {
       }
     }
     return { reason: "ServerStopping", detail: "the server stopped" }
-  }
-}
-
-const decisionTimeout = "30 seconds"
-
-const undecided = new AccessDenied({
-  reason: "Unavailable",
-  description: "Access could not be decided in time."
-})
-
-const endError = (reason: EndReason, key: string): SessionError => {
-  switch (reason) {
-    case "Unpublished":
-      return new SessionError({ reason: "StreamEnded", detail: `${key} ended` })
-    case "PublisherLost":
-      return new SessionError({ reason: "StreamEnded", detail: `the publisher of ${key} did not come back` })
-    case "NotFound":
-      return new SessionError({ reason: "StreamNotFound", detail: `nobody publishes ${key}` })
-    case "Shutdown":
-      return new SessionError({ reason: "ServerStopping", detail: "the server stops" })
-  }
-}
-
-const describe = (
-  request: Request
-): {
-  readonly action: AccessAction
-  readonly application: string
-  readonly stream: string
-  readonly query: string
-} => {
-  switch (request._tag) {
-    case "ConnectRequested":
-      return { action: "connect", application: request.request.application, stream: "", query: request.request.query }
-    case "PublishRequested":
-      return { action: "publish", ...request.request }
-    case "PlayRequested":
-      return { action: "play", ...request.request }
-  }
-}
-
-// The codes that make OBS give up at once instead of waiting for the connection to close.
-const denialCode = (action: AccessAction): Status["code"] => {
-  switch (action) {
-    case "connect":
-      return "NetConnection.Connect.Rejected"
-    case "publish":
-      return "NetStream.Publish.Denied"
-    case "play":
-      return "NetStream.Play.Failed"
   }
 }

@@ -13,29 +13,45 @@
  * ```
  */
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Latch from "effect/Latch"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as References from "effect/References"
+import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { Authenticator } from "../access/Authenticator.ts"
-import { RtmpConfig } from "../config/RtmpConfig.ts"
-import type { RegistryStatistics } from "../live/Registry.ts"
+import { ConfigStore } from "../config/ConfigStore.ts"
+import { RtmpConfig, type RtmpConfigData } from "../config/RtmpConfig.ts"
+import type { RegistryStatistics, StreamStatistics } from "../live/Registry.ts"
 import type { StreamEvent } from "../live/StreamEvents.ts"
 import { StreamEvents } from "../live/StreamEvents.ts"
 import { StreamRegistry } from "../live/StreamRegistry.ts"
 import { ServerSession } from "../protocol/ServerSession.ts"
+import type { SessionState } from "../protocol/SessionState.ts"
+import { Admission, MemoryStatus } from "./Admission.ts"
+import type { ConnectionEnvironment } from "./ConnectionEnvironment.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
-import type { ConnectionEnvironment } from "./RtmpConnection.ts"
+import * as Departure from "./Departure.ts"
+import { Diagnostics } from "./Diagnostics.ts"
+import { withAdvice } from "./Errors.ts"
+import { Counts, Life } from "./Life.ts"
+import * as Listening from "./Listening.ts"
 import { RtmpConnection } from "./RtmpConnection.ts"
+import type { DrainOptions, ServerAdmin, StopOptions, StreamInfo } from "./ServerAdmin.ts"
 import type { ServerEvent } from "./ServerEvents.ts"
 import { ServerEvents } from "./ServerEvents.ts"
+import type { Moment } from "./ServerInfo.ts"
+import * as ServerInfo from "./ServerInfo.ts"
 import * as ServerLog from "./ServerLog.ts"
 import * as ServerOptions from "./ServerOptions.ts"
-import type { Connection, Endpoint, Listener, TransportError } from "./Transport.ts"
+import { StopSignal } from "./StopSignal.ts"
+import { make as makeSupervisor, Supervisor } from "./Supervisor.ts"
+import type { Connection, Endpoint, TransportError } from "./Transport.ts"
 import { Transport } from "./Transport.ts"
 import * as Turns from "./Turns.ts"
 
@@ -43,6 +59,8 @@ import * as Turns from "./Turns.ts"
 export interface ServerStatistics {
   /** Connections now, those in the handshake included. */
   readonly connections: number
+  /** The same by their state; `Disconnected` are those that are only still sent what waits for them. */
+  readonly states: Readonly<Record<SessionState, number>>
   /** Connections whose handshake is not complete. */
   readonly handshakes: number
   /** Connections accepted since the start. */
@@ -61,30 +79,34 @@ export interface ServerStatistics {
   readonly live: RegistryStatistics
 }
 
-/** How to stop: `force` drops every connection at once. */
-export interface StopOptions {
-  readonly force?: boolean
+interface Running {
+  readonly listening: Listening.Listening
+  /** Opens the port anew when it dies. */
+  readonly keeper: Fiber.Fiber<void, unknown>
+  readonly address: Endpoint
+  readonly scope: Scope.Closeable
+  readonly startedMs: number
 }
 
-interface Running {
-  readonly listener: Listener
-  readonly scope: Scope.Closeable
-}
+const toMillis = (duration: Duration.Input): number => Duration.toMillis(Duration.fromInputUnsafe(duration))
 
 /**
  * A server that can be started, stopped and watched.
  *
- * - `start` opens the listener and gives the bound address. Starting a running server gives the same address.
- * - `stop` refuses new connections at once, tells publishers and viewers, and closes what is left after
- *   `shutdown.grace`. It can be started again afterwards. A viewer that does not read cannot hold it.
+ * - `start` opens the listener and gives the bound address. Starting a running server gives the same address. A listener
+ *   that dies later is opened anew by the supervisor, at the same address, and no connection notices.
+ * - `stop` closes the port at once and moves clients away as `drain` does (see `ServerAdmin`); what is left shortly before
+ *   the grace is over is told the end, and dropped when it is. It returns when all have gone, and the server can be
+ *   started again. A viewer that does not read cannot hold it, and `force` (or a second signal) ends all waiting.
  * - `address` is where it listens, or undefined.
- * - `events` tells of connections, `streamEvents` of streams, both from the moment of subscription on.
+ * - `events` tells of connections and the server, `streamEvents` of streams, both from the moment of subscription on.
+ * - The rest is `ServerAdmin`'s.
  *
  * Closing the scope of the layer stops the server.
  */
 export class RtmpServer extends Context.Service<
   RtmpServer,
-  {
+  ServerAdmin & {
     readonly start: Effect.Effect<Endpoint, TransportError>
     readonly stop: (options?: StopOptions) => Effect.Effect<void>
     readonly address: Effect.Effect<Endpoint | undefined>
@@ -106,37 +128,56 @@ export class RtmpServer extends Context.Service<
   )
 }
 
+const noStates: ServerStatistics["states"] = {
+  Connecting: 0,
+  Handshaking: 0,
+  Connected: 0,
+  Publishing: 0,
+  Subscribing: 0,
+  Disconnected: 0
+}
+
 // Of each turn of the event loop a fraction of a millisecond goes to log lines.
 const linesPerTurn = 4
 
+// The end of the grace in which those who have not left by themselves are told the end and still sent what waits.
+const farewellMs = 2_000
+
 const make = Effect.gen(function* () {
-  const config = yield* RtmpConfig
+  let config = yield* RtmpConfig
+  const store = Option.getOrUndefined(yield* Effect.serviceOption(ConfigStore))
   const transport = yield* Transport
   const sessions = yield* ServerSession
   const registry = yield* StreamRegistry
   const authenticator = yield* Authenticator
   const { emit: emitEvent, events } = yield* ServerEvents
   const streamEvents = yield* StreamEvents
+  const supervisor = yield* Effect.flatMap(Effect.serviceOption(Supervisor), (option) =>
+    Option.isSome(option) ? Effect.succeed(option.value) : makeSupervisor
+  )
+  const diagnostics = yield* Diagnostics
+  const stopSignal = yield* StopSignal
   const wheel = yield* DeadlineWheel.make
   const context = yield* Effect.context<never>()
   const runFork = Effect.runForkWith(context)
+  const clock = yield* Effect.clockWith(Effect.succeed)
+  const moment = (): Moment => ({ nowMs: wheel.nowMs(), epochMs: clock.currentTimeMillisUnsafe() })
 
-  const sessionOptions = ServerOptions.session(config)
-  const connections = new Set<RtmpConnection>()
-  const empty = Latch.makeUnsafe(true)
+  let sessionOptions = ServerOptions.session(config)
+  const admission = new Admission(config.limits, yield* MemoryStatus)
+  const connections = new Map<string, RtmpConnection>()
+  const disabled = new Set<string>()
+  const rates = new ServerInfo.Rates()
   const one = yield* Semaphore.make(1)
+  const life = new Life(wheel, connections)
   let running: Running | undefined
-  let accepted = 0
-  let refused = 0
-  let handshakesCompleted = 0
-  let echoMismatches = 0
-  const past = { bytesReceived: 0, bytesSent: 0, unknownMessages: 0 }
+  const counts = new Counts()
 
   const logging = Turns.make(linesPerTurn)
   const emit = (event: ServerEvent): void => {
-    if (event._tag === "HandshakeCompleted") {
-      handshakesCompleted++
-      if (!event.echoMatches) echoMismatches++
+    counts.count(event)
+    if (event._tag === "ConnectionClosed" && event.reason === "Defect") {
+      diagnostics.note(`${event.connectionId}: ${event.detail}`, clock.currentTimeMillisUnsafe())
     }
     emitEvent(event)
     const line = ServerLog.serverLine(event)
@@ -144,109 +185,178 @@ const make = Effect.gen(function* () {
     // A rush of viewers is served first; their lines follow in the next turns, in order.
     logging.later(() => runFork(ServerLog.write(line)))
   }
+  life.onChange = (from, to) => emit({ _tag: "LifecycleChanged", from, to })
+  const turns = Turns.make()
   const environment: ConnectionEnvironment = {
     wheel,
-    turns: Turns.make(),
+    turns,
+    giveWay: () => {
+      turns.giveWay()
+      logging.giveWay()
+    },
     registry,
     authenticator,
     emit,
+    disabled,
     // A single message may be larger than an outbox.
-    maxBufferedBytes: Math.max(config.outbox.maxBytes, 2 * config.limits.maxMessageBytes),
-    waitForPublisher: config.play.waitForPublisher
+    maxBufferedBytes: () => Math.max(config.outbox.maxBytes, 2 * config.limits.maxMessageBytes),
+    waitForPublisher: () => config.play.waitForPublisher,
+    maxPublishers: () => config.limits.maxPublishers,
+    isLeaving: () => life.isLeaving,
+    publishing: new Set()
+  }
+
+  if (store !== undefined) {
+    const take = (next: RtmpConfigData): void => {
+      config = next
+      sessionOptions = ServerOptions.session(next)
+      admission.limits = next.limits
+      registry.reconfigure(ServerOptions.live(next))
+    }
+    // What those who are connected were promised stays; limits and what comes after follow the new configuration.
+    const prepare = (next: RtmpConfigData) => Effect.succeed(Effect.sync(() => take(next)))
+    take(yield* store.register({ name: "server", prepare }))
   }
 
   const handshakes = (): number => {
     let count = 0
-    for (const { session } of connections) {
+    for (const { session } of connections.values()) {
       if (session.state === "Connecting" || session.state === "Handshaking") count++
     }
     return count
   }
 
-  const limitReached = (): { readonly limit: "connections" | "handshakes"; readonly max: number } | undefined => {
-    const { maxConnections, maxPendingHandshakes } = config.limits
-    if (connections.size >= maxConnections) return { limit: "connections", max: maxConnections }
-    // Counting handshakes costs a walk over all connections: only where there may be too many.
-    if (connections.size >= maxPendingHandshakes && handshakes() >= maxPendingHandshakes) {
-      return { limit: "handshakes", max: maxPendingHandshakes }
-    }
-    return undefined
-  }
-
   const handle = (transportConnection: Connection): Effect.Effect<void> =>
     Effect.suspend(() => {
-      const over = limitReached()
-      if (over !== undefined) {
-        refused++
-        emit({ _tag: "ConnectionRefused", remote: transportConnection.remote, ...over })
+      const refusal = admission.refusal({
+        nowMs: wheel.nowMs(),
+        isDraining: life.isLeaving,
+        connections: connections.size,
+        handshakes
+      })
+      if (refusal !== undefined) {
+        emit({ _tag: "ConnectionRefused", remote: transportConnection.remote, ...refusal })
         transportConnection.destroy()
         return Effect.void
       }
-      accepted++
-      const connection = new RtmpConnection(
-        `c${accepted}`,
-        transportConnection,
-        sessions.make(sessionOptions, wheel.nowMs()),
-        environment
-      )
-      connections.add(connection)
-      empty.closeUnsafe()
+      const id = `c${++counts.accepted}`
+      const session = sessions.make(sessionOptions, wheel.nowMs())
+      const connection = new RtmpConnection(id, transportConnection, session, environment)
+      connections.set(id, connection)
       return Effect.ensuring(
         connection.run,
         Effect.sync(() => {
-          connections.delete(connection)
-          past.bytesReceived += connection.totals.bytesReceived
-          past.bytesSent += connection.totals.bytesSent
-          past.unknownMessages += connection.session.statistics.unknownMessages
-          if (connections.size === 0) empty.openUnsafe()
+          connections.delete(id)
+          counts.ended(connection)
+          if (connections.size === 0) life.emptied()
         })
       )
     })
 
   const start = one.withPermits(1)(
     Effect.gen(function* () {
-      if (running !== undefined) return running.listener.address
+      if (running !== undefined) return running.address
+      life.enter("Starting")
       const scope = yield* Scope.make()
-      const listener = yield* transport.listen(config.listen, handle).pipe(
+      const listening = yield* Listening.open(transport, config.listen, handle).pipe(
         Scope.provide(scope),
-        Effect.onError(() => Scope.close(scope, Exit.void))
+        Effect.mapError(withAdvice),
+        Effect.onError(() =>
+          Effect.andThen(
+            Scope.close(scope, Exit.void),
+            Effect.sync(() => life.enter("Stopped"))
+          )
+        )
       )
-      running = { listener, scope }
-      const { host, port } = listener.address
-      yield* Effect.logInfo("listening").pipe(Effect.annotateLogs({ protocol: "rtmp", host, port }))
-      return listener.address
+      const { address } = listening
+      const keeper = yield* Effect.forkIn(supervisor.supervise("listener", listening.keep), scope)
+      running = { listening, keeper, address, scope, startedMs: wheel.nowMs() }
+      life.enter("Running")
+      yield* Effect.logInfo("listening").pipe(
+        Effect.annotateLogs({ protocol: "rtmp", host: address.host, port: address.port })
+      )
+      return address
     })
   )
 
-  const stop = (options?: StopOptions): Effect.Effect<void> =>
+  const endAll = (reason: Departure.Farewell["reason"], detail: string): void => {
+    for (const connection of [...connections.values()]) connection.shutdown(reason, detail)
+  }
+
+  const tell = (farewell: Departure.Farewell): void => {
+    const open = connections.size
+    const asked = Departure.tell(connections.values(), registry, farewell)
+    if (open > 0) emit({ _tag: "ClientsAsked", connections: open, asked, reconnectTo: farewell.reconnectTo })
+  }
+
+  const drain = (options: DrainOptions = {}): Effect.Effect<void> =>
     one.withPermits(1)(
-      Effect.gen(function* () {
+      Effect.sync(() => {
         if (running === undefined) return
-        const { listener, scope } = running
-        running = undefined
-        const force = options?.force === true
-        const open = connections.size
-        yield* Effect.logInfo("stopping").pipe(Effect.annotateLogs({ connections: open, force }))
-        yield* listener.close
-        if (!force) {
-          for (const connection of [...connections]) connection.shutdown("ServerStopping", "The server is stopping.")
-          yield* Effect.timeoutOption(empty.await, config.shutdown.grace)
-        }
-        const dropped = connections.size
-        for (const connection of [...connections]) connection.destroy()
-        yield* Scope.close(scope, Exit.void)
-        logging.flush()
-        yield* Effect.logInfo("stopped").pipe(
-          Effect.annotateLogs({
-            connections: open,
-            dropped,
-            accepted,
-            bytesReceived: past.bytesReceived,
-            bytesSent: past.bytesSent
-          })
-        )
+        life.enter("Draining")
+        const detail = "The server moves its clients elsewhere."
+        tell({ reason: "Kicked", detail, reconnectTo: options.reconnectTo ?? config.shutdown.reconnectTo })
+        life.after(toMillis(options.grace ?? config.shutdown.grace), () => endAll("Kicked", detail))
       })
     )
+
+  const resume = one.withPermits(1)(
+    Effect.sync(() => {
+      if (life.state !== "Draining") return
+      life.cancel()
+      life.enter("Running")
+    })
+  )
+
+  const finish = Effect.fnUntraced(function* (was: Running, options: StopOptions) {
+    const { keeper, listening, scope, startedMs } = was
+    running = undefined
+    const stopMs = wheel.nowMs()
+    const open = connections.size
+    const graceMs = options.force === true ? 0 : toMillis(options.grace ?? config.shutdown.grace)
+    life.cancel()
+    life.enter("Stopping")
+    yield* Effect.logInfo("stopping").pipe(Effect.annotateLogs({ connections: open, graceMs }))
+    yield* Fiber.interrupt(keeper)
+    yield* listening.close
+    if (options.force !== true) {
+      const detail = "The server is stopping."
+      tell({ reason: "ServerStopping", detail, reconnectTo: options.reconnectTo ?? config.shutdown.reconnectTo })
+      const lastMs = Math.min(farewellMs, graceMs / 4)
+      yield* life.untilEmpty(graceMs - lastMs)
+      endAll("ServerStopping", detail)
+      yield* life.untilEmpty(lastMs)
+    }
+    const dropped = connections.size
+    for (const connection of [...connections.values()]) connection.destroy()
+    yield* Scope.close(scope, Exit.void)
+    const now = wheel.nowMs()
+    const { accepted, past, publications, reasons, refused } = counts
+    emit({
+      _tag: "ServerStopped",
+      summary: {
+        connections: open,
+        dropped,
+        accepted,
+        publications,
+        refused,
+        bytesReceived: past.bytesReceived,
+        bytesSent: past.bytesSent,
+        uptimeMs: Math.round(now - startedMs),
+        stopMs: Math.round(now - stopMs),
+        reasons: { ...reasons }
+      }
+    })
+    life.enter("Stopped")
+    logging.flush()
+  })
+
+  const stop = (options: StopOptions = {}): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      // A stop that is under way holds the permit, and is hurried up.
+      if (options.force === true) life.hurry()
+      return one.withPermits(1)(Effect.suspend(() => (running === undefined ? Effect.void : finish(running, options))))
+    })
 
   yield* Effect.forkScoped(
     Stream.runForEach(streamEvents.events, (event) => {
@@ -254,31 +364,118 @@ const make = Effect.gen(function* () {
       return line === undefined ? Effect.void : ServerLog.write(line)
     })
   )
-  yield* Effect.addFinalizer(() => stop())
+  const uncontribute = diagnostics.contribute("server", () => {
+    const { streams, ...live } = registry.statistics(wheel.nowMs())
+    return {
+      lifecycle: life.state,
+      connections: connections.size,
+      handshakes: handshakes(),
+      accepted: counts.accepted,
+      refused: counts.refused,
+      closeReasons: counts.reasons,
+      streams: streams.length,
+      ...live
+    }
+  })
+  const unhurry = stopSignal.onUrgent(() => life.hurry())
+  yield* Effect.addFinalizer(() =>
+    Effect.andThen(
+      stop(),
+      Effect.sync(() => {
+        uncontribute()
+        unhurry()
+      })
+    )
+  )
+
+  const describe = (statistics: StreamStatistics): StreamInfo =>
+    ServerInfo.stream(
+      statistics,
+      ServerInfo.headersOf(registry.get(statistics.key)),
+      disabled.has(statistics.key),
+      moment()
+    )
+  const leave = (streamKey: string, detail: string, which: "publishing" | "all"): boolean => {
+    let found = false
+    for (const connection of [...connections.values()]) {
+      if (which === "publishing" && !connection.publishing.includes(streamKey)) continue
+      if (connection.leave(streamKey, detail)) found = true
+    }
+    return found
+  }
 
   return RtmpServer.of({
     start,
     stop,
-    address: Effect.sync(() => running?.listener.address),
+    address: Effect.sync(() => running?.listening.boundTo),
     events,
     streamEvents: streamEvents.events,
     statistics: Effect.sync(() => {
-      const totals = { ...past }
-      for (const { session, totals: open } of connections) {
+      const totals = { ...counts.past }
+      const states = { ...noStates }
+      for (const { session, totals: open } of connections.values()) {
+        states[session.state]++
         totals.bytesReceived += open.bytesReceived
         totals.bytesSent += open.bytesSent
         totals.unknownMessages += session.statistics.unknownMessages
       }
       return {
         connections: connections.size,
-        handshakes: handshakes(),
-        accepted,
-        refused,
-        handshakesCompleted,
-        echoMismatches,
+        states,
+        handshakes: states.Connecting + states.Handshaking,
+        accepted: counts.accepted,
+        refused: counts.refused,
+        handshakesCompleted: counts.handshakesCompleted,
+        echoMismatches: counts.echoMismatches,
         ...totals,
         live: registry.statistics(wheel.nowMs())
       }
-    })
+    }),
+    connections: Effect.sync(() => {
+      const now = moment()
+      return Array.from(connections.values(), (connection) => ServerInfo.connection(connection, rates, now))
+    }),
+    connection: (id) =>
+      Effect.sync(() => {
+        const connection = connections.get(id)
+        return connection === undefined ? undefined : ServerInfo.connection(connection, rates, moment())
+      }),
+    streams: Effect.sync(() => registry.statistics(wheel.nowMs()).streams.map(describe)),
+    stream: (key) =>
+      Effect.sync(() => {
+        const statistics = registry.statistics(wheel.nowMs()).streams.find((stream) => stream.key === key)
+        return statistics === undefined ? undefined : describe(statistics)
+      }),
+    kick: (id, description = "The operator closed the connection.") =>
+      Effect.sync(() => {
+        const connection = connections.get(id)
+        connection?.shutdown("Kicked", description)
+        return connection !== undefined
+      }),
+    kickPublisher: (streamKey, description = "The operator ended the stream.") =>
+      Effect.sync(() => leave(streamKey, description, "publishing")),
+    disableStream: (streamKey) =>
+      Effect.sync(() => {
+        if (disabled.has(streamKey)) return false
+        disabled.add(streamKey)
+        emit({ _tag: "StreamDisabled", streamKey })
+        leave(streamKey, "The operator disabled the stream.", "all")
+        return true
+      }),
+    enableStream: (streamKey) =>
+      Effect.sync(() => {
+        if (!disabled.delete(streamKey)) return false
+        emit({ _tag: "StreamEnabled", streamKey })
+        return true
+      }),
+    disabledStreams: Effect.sync(() => [...disabled]),
+    drain,
+    resume,
+    lifecycle: Effect.sync(() => life.state),
+    lifecycleChanges: Stream.filterMap(events, (event) =>
+      event._tag === "LifecycleChanged" ? Result.succeed(event.to) : Result.fail(event)
+    ),
+    awaitStopped: life.stopped,
+    components: supervisor.components
   })
 })

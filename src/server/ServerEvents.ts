@@ -1,5 +1,5 @@
 /**
- * What happens to connections, as values: for the log, for metrics and for custom code.
+ * What happens to connections and to the server as a whole, as values: for the log, for metrics and for custom code.
  *
  * What happens to streams is told by `live/StreamEvents`.
  */
@@ -11,6 +11,7 @@ import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import type { DropReport } from "../live/Outbox.ts"
 import type { CloseReason } from "../observability/CloseReason.ts"
+import type { Lifecycle, StopSummary } from "./ServerAdmin.ts"
 import type { Endpoint } from "./Transport.ts"
 
 /** Counters of a connection at its end: bytes, and the seconds that it lasted. */
@@ -20,13 +21,13 @@ export interface ConnectionTotals {
   readonly durationMs: number
 }
 
-/** An event of a connection. `connectionId` is the identifier that the log carries too. */
+/** An event of a connection, or of the server. `connectionId` is the identifier that the log carries too. */
 export type ServerEvent =
   | { readonly _tag: "ConnectionOpened"; readonly connectionId: string; readonly remote: Endpoint }
   | {
       readonly _tag: "ConnectionRefused"
       readonly remote: Endpoint
-      readonly limit: "connections" | "handshakes"
+      readonly limit: "connections" | "handshakes" | "memory" | "draining"
       readonly max: number
     }
   | {
@@ -72,6 +73,15 @@ export type ServerEvent =
       readonly stage: string
       readonly totals: ConnectionTotals
     }
+  | { readonly _tag: "LifecycleChanged"; readonly from: Lifecycle; readonly to: Lifecycle }
+  | {
+      readonly _tag: "ClientsAsked"
+      readonly connections: number
+      readonly asked: number
+      readonly reconnectTo: string
+    }
+  | { readonly _tag: "StreamDisabled" | "StreamEnabled"; readonly streamKey: string }
+  | { readonly _tag: "ServerStopped"; readonly summary: StopSummary }
 
 /** Events that one subscriber may fall behind before it loses the oldest. */
 export const defaultCapacity = 1_024

@@ -9,6 +9,7 @@ import type { StreamEvent } from "../live/StreamEvents.ts"
 import type { CloseLevel } from "../observability/CloseReason.ts"
 import * as CloseReason from "../observability/CloseReason.ts"
 import * as Log from "../observability/Log.ts"
+import type { StopSummary } from "./ServerAdmin.ts"
 import type { ServerEvent } from "./ServerEvents.ts"
 import type { Endpoint } from "./Transport.ts"
 
@@ -125,8 +126,37 @@ export const serverLine = (event: ServerEvent): LogLine => {
         }
       }
     }
+    case "LifecycleChanged":
+      return { level: "debug", message: "lifecycle", fields: { from: event.from, to: event.to } }
+    case "ClientsAsked":
+      return {
+        level: "info",
+        message: "clients are moved away",
+        fields: {
+          connections: event.connections,
+          askedToReconnect: event.asked,
+          ...(event.reconnectTo === "" ? {} : { reconnectTo: event.reconnectTo })
+        }
+      }
+    case "StreamDisabled":
+    case "StreamEnabled":
+      return {
+        level: "info",
+        message: event._tag === "StreamDisabled" ? "stream disabled" : "stream enabled",
+        fields: { stream: stream(event.streamKey) }
+      }
+    case "ServerStopped": {
+      const { reasons, ...summary } = event.summary
+      return { level: "info", message: "stopped", fields: { ...summary, reasons: reasonsOf(reasons) } }
+    }
   }
 }
+
+const reasonsOf = (reasons: StopSummary["reasons"]): string =>
+  Object.entries(reasons)
+    .sort(([, a], [, b]) => b - a)
+    .map(([reason, count]) => `${reason}=${count}`)
+    .join(" ")
 
 /** The line for an event of a stream, or nothing where a connection's event has said the same. */
 export const streamLine = (event: StreamEvent): LogLine | undefined => {

@@ -71,6 +71,7 @@ export const live = (config: RtmpConfigData): LiveOptions.LiveOptions => {
       maxMetadataBytes: config.limits.maxMetadataBytes
     },
     chunkSize: config.chunk.outSize,
-    mergeWindowMs: Duration.toMillis(config.latency.mergeWindow)
+    mergeWindowMs: Duration.toMillis(config.latency.mergeWindow),
+    applications: config.latency.applications
   }
 }

@@ -73,6 +73,11 @@ export interface Listener {
   readonly address: Endpoint
   /** Refuses further connections from now on, and leaves those that were accepted alone. */
   readonly close: Effect.Effect<void>
+  /**
+   * Waits until the listener has died without having been closed, and tells why: nothing is accepted any more, and it is
+   * to be opened anew. A transport that cannot tell leaves it out.
+   */
+  readonly died?: Effect.Effect<TransportError>
 }
 
 /** What to listen on. `port` 0 takes any free one; `backlog` is the queue of connections not yet accepted. */
@@ -80,6 +85,8 @@ export interface ListenOptions {
   readonly host: string
   readonly port: number
   readonly backlog: number
+  /** A socket that listens already, as a service manager hands over; host and port have no effect then. */
+  readonly fd?: number
 }
 
 /**

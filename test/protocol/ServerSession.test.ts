@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Result from "effect/Result"
 import type { AmfValue } from "../../src/protocol/amf/AmfValue.ts"
 import * as Amf from "../../src/protocol/amf/AmfValue.ts"
 import * as Bytes from "../../src/protocol/Bytes.ts"
@@ -478,12 +479,96 @@ describe("unknown and broken messages", () => {
     assert.strictEqual(unknown(peer).closed, "SessionError.TooManyAnomalies")
   })
 
+  it("lets a client send 200 commands at once and 50 a second, and closes past that, whatever they are", () => {
+    const flood = (peer: SessionPeer, count: number) => {
+      for (let i = 0; i < count && peer.closed === undefined; i++) peer.command("FCPublish", 0, [null, "s"])
+    }
+    const peer = new SessionPeer().publishing()
+    flood(peer, 197)
+    assert.strictEqual(peer.closed, undefined)
+    peer.nowMs += 1_000
+    flood(peer, 50)
+    assert.strictEqual(peer.closed, undefined)
+    flood(peer, 1)
+    assert.strictEqual(peer.closed, "SessionError.LimitReached")
+  })
+
+  it("makes publishing and closing over and over cost the client its connection", () => {
+    const peer = new SessionPeer().connected().command("createStream", 2, [null])
+    let rounds = 0
+    while (peer.closed === undefined && rounds < 1_000) {
+      rounds++
+      peer.command("publish", 3, [null, "s", "live"], 1)
+      if (peer.closed === undefined) peer.accept().command("closeStream", 0, [null], 1)
+    }
+    assert.strictEqual(peer.closed, "SessionError.LimitReached")
+    assert.isAtMost(rounds, 100)
+  })
+
   it("gives nothing any more once it is closed", () => {
     const peer = new SessionPeer().shakeHands().command("createStream", 1, [null])
     assert.strictEqual(peer.session.state, "Disconnected")
     assert.deepStrictEqual(peer.session.receive(new Uint8Array(100), 0), [])
     assert.deepStrictEqual(peer.session.tick(1e9), [])
     assert.deepStrictEqual(peer.session.endPlay(1, ended), [])
+  })
+})
+
+describe("moving a client away", () => {
+  const asking = (capsEx: number) =>
+    new SessionPeer()
+      .shakeHands()
+      .command("connect", 1, [Amf.object({ app: "live", tcUrl: "rtmp://h/live", capsEx })])
+      .accept()
+      .command("createStream", 2, [null])
+      .command("publish", 3, [null, "s", "live"], 1)
+      .accept()
+
+  it("sends a ReconnectRequest with an address to a client that declared it, and goes on as before", () => {
+    const peer = asking(3)
+    peer.drain()
+    assert.isTrue(peer.session.canReconnect)
+    peer.take(peer.session.requestReconnect("rtmp://other/live", "Maintenance."))
+    const command = Result.getOrThrow(Command.decode(peer.received[0]!))
+    assert.deepStrictEqual([command.name, command.transactionId, peer.received[0]!.streamId], ["onStatus", 0, 0])
+    assert.strictEqual(Amf.getString(command.args[0], "level"), "status")
+    assert.strictEqual(Amf.getString(command.args[0], "code"), "NetConnection.Connect.ReconnectRequest")
+    assert.strictEqual(Amf.getString(command.args[0], "tcUrl"), "rtmp://other/live")
+    assert.strictEqual(Amf.getString(command.args[0], "description"), "Maintenance.")
+    peer.message(media(Message.AUDIO, [0xaf, 1, 2]))
+    assert.deepStrictEqual([peer.outputs.at(-1)?._tag, peer.closed], ["Media", undefined])
+  })
+
+  it("names no address where the client is to come back to the same one", () => {
+    const peer = asking(1)
+    peer.drain()
+    peer.take(peer.session.requestReconnect("", "Maintenance."))
+    const command = Result.getOrThrow(Command.decode(peer.received[0]!))
+    assert.strictEqual(Amf.get(command.args[0], "tcUrl"), undefined)
+  })
+
+  it.each([0, 2, 14, Number.NaN, -2])("asks nothing of a client with capsEx %s", (capsEx) => {
+    const peer = asking(capsEx)
+    assert.isFalse(peer.session.canReconnect)
+    assert.deepStrictEqual(peer.session.requestReconnect("rtmp://other/live", "Maintenance."), [])
+  })
+
+  it("ends one of two streams of a connection with its status, drops what still comes of it, and closes with the last", () => {
+    const peer = asking(0).command("createStream", 4, [null]).command("publish", 5, [null, "t", "live"], 2).accept()
+    peer.drain()
+    const status = Status.error("NetStream.Publish.Denied", "Taken over.")
+    const error = new SessionError({ reason: "TakenOver", detail: "taken over" })
+    peer.take(peer.session.kick(1, status, error))
+    assert.deepStrictEqual(peer.drain(), ["onStatus@1 NetStream.Publish.Denied"])
+    peer.outputs.length = 0
+    peer.message(media(Message.VIDEO, [0x17, 1], 1)).message(media(Message.VIDEO, [0x17, 1], 2))
+    assert.deepStrictEqual(
+      peer.outputs.map((output) => (output._tag === "Media" ? output.streamId : output._tag)),
+      [2]
+    )
+    peer.take(peer.session.kick(2, status, error))
+    assert.deepStrictEqual(peer.drain(), ["onStatus@2 NetStream.Publish.Denied"])
+    assert.strictEqual(peer.closed, "SessionError.TakenOver")
   })
 })
 

@@ -463,7 +463,10 @@ const bind = (inner: StreamRegistry["Service"]): StreamRegistry["Service"] => ({
   tick: (nowMs) => inner.tick(nowMs),
   nextDeadlineMs: () => inner.nextDeadlineMs(),
   close: (nowMs) => inner.close(nowMs),
-  statistics: (nowMs) => inner.statistics(nowMs)
+  reconfigure: (options) => inner.reconfigure(options),
+  statistics: (nowMs) => inner.statistics(nowMs),
+  sampleLag: (into) => inner.sampleLag(into),
+  meters: inner.meters
 })
 
 describe("statistics", () => {

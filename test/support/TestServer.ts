@@ -1,15 +1,18 @@
 /** A server in memory, under the test's clock, and clients for it. */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Socket from "effect/socket/Socket"
 import { TestClock } from "effect/testing"
 import * as App from "../../src/App.ts"
 import type { RtmpConfigInput } from "../../src/config/RtmpConfig.ts"
 import { RtmpConfig } from "../../src/config/RtmpConfig.ts"
 import * as NodeCrypto from "../../src/node/NodeCrypto.ts"
+import type { AmfValue } from "../../src/protocol/amf/AmfValue.ts"
 import * as Message from "../../src/protocol/Message.ts"
 import { RtmpServer } from "../../src/server/RtmpServer.ts"
 import type { ServerEvent } from "../../src/server/ServerEvents.ts"
@@ -39,6 +42,19 @@ export const client = Effect.gen(function* () {
   return yield* TestClient.make(yield* network.connect(), { timeout: "1 hour" })
 })
 
+/** A client that reads only while the gate is open. It is open at first; what was asked for already still arrives. */
+export const gated = Effect.gen(function* () {
+  const network = yield* MemoryNetwork
+  const socket = yield* network.connect()
+  const gate = yield* Latch.make(true)
+  const reader = Effect.map(socket.reader, (reader) => ({
+    ...reader,
+    pull: Effect.andThen(gate.await, reader.pull)
+  }))
+  const client = yield* TestClient.make(Socket.make({ reader, writer: socket.writer }), { timeout: "1 hour" })
+  return { client, gate }
+})
+
 /** A client that publishes live/`name`. */
 export const publisher = (name: string) =>
   Effect.gen(function* () {
@@ -53,6 +69,16 @@ export const viewer = (name: string) =>
     const viewer = yield* client
     yield* viewer.play(yield* viewer.open("live"), name)
     return viewer
+  })
+
+/** A client that is connected with these capabilities (E-RTMP v2, capsEx), and has a stream 1 that does nothing. */
+export const asking = (capsEx: number, members: Readonly<Record<string, AmfValue>> = {}) =>
+  Effect.gen(function* () {
+    const asking = yield* client
+    yield* asking.handshake
+    yield* asking.connect("live", { capsEx, ...members })
+    yield* asking.createStream
+    return asking
   })
 
 /** Lets everything happen that can happen without time passing. */

@@ -1,0 +1,58 @@
+/**
+ * A port that is kept open: the listener, and what opens it anew when it dies.
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import type { Connection, Endpoint, Listener, ListenOptions, Transport, TransportError } from "./Transport.ts"
+
+/** An open port. Connections that it has accepted belong to the scope in which it was opened, and outlive listeners. */
+export interface Listening {
+  /** Where it was bound first, and is bound again. */
+  readonly address: Endpoint
+  /** Where it listens now; undefined between the death of a listener and the next one. */
+  readonly boundTo: Endpoint | undefined
+  /** Fails when the listener dies; run again, it opens the next one. To be supervised. */
+  readonly keep: Effect.Effect<never, TransportError>
+  /** Closes the port, once `keep` has been interrupted. */
+  readonly close: Effect.Effect<void>
+}
+
+/** Opens a port in the current scope. */
+export const open = Effect.fnUntraced(function* (
+  transport: Transport["Service"],
+  options: ListenOptions,
+  handle: (connection: Connection) => Effect.Effect<void>
+): Effect.fn.Return<Listening, TransportError, Scope.Scope> {
+  const parent = yield* Effect.scope
+  const listen = Effect.fnUntraced(function* (options: ListenOptions) {
+    const scope = yield* Scope.fork(parent)
+    return yield* transport.listen(options, handle).pipe(
+      Scope.provide(scope),
+      Effect.onError(() => Scope.close(scope, Exit.void))
+    )
+  })
+  const first = yield* listen(options)
+  const { address } = first
+  let listener: Listener | undefined = first
+  const keep = Effect.gen(function* () {
+    if (listener === undefined) {
+      // The port that clients know, also where any free one was asked for.
+      listener = yield* listen({ ...options, port: address.port })
+      yield* Effect.logInfo("listening again").pipe(Effect.annotateLogs({ protocol: "rtmp", ...address }))
+    }
+    const current = listener
+    const error = yield* current.died ?? Effect.never
+    listener = undefined
+    yield* current.close
+    return yield* error
+  })
+  return {
+    address,
+    get boundTo() {
+      return listener?.address
+    },
+    keep,
+    close: Effect.suspend(() => listener?.close ?? Effect.void)
+  }
+})
