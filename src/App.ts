@@ -27,6 +27,9 @@ import { Distribution } from "./live/Distribution.ts"
 import { StreamEvents } from "./live/StreamEvents.ts"
 import { StreamRegistry } from "./live/StreamRegistry.ts"
 import { MediaClassifier } from "./media/MediaFrame.ts"
+import * as Health from "./observability/Health.ts"
+import * as Metrics from "./observability/Metrics.ts"
+import * as RuntimeMetrics from "./observability/RuntimeMetrics.ts"
 import { AmfCodec } from "./protocol/amf/AmfCodec.ts"
 import { ChunkReading } from "./protocol/ChunkReader.ts"
 import { ChunkWriting } from "./protocol/ChunkWriter.ts"
@@ -36,7 +39,10 @@ import { ServerCommands } from "./protocol/ServerCommands.ts"
 import { ServerSession } from "./protocol/ServerSession.ts"
 import { RtmpServer } from "./server/RtmpServer.ts"
 import { ServerEvents } from "./server/ServerEvents.ts"
+import * as ServerHealth from "./server/ServerHealth.ts"
+import * as ServerMetrics from "./server/ServerMetrics.ts"
 import * as ServerOptions from "./server/ServerOptions.ts"
+import { Supervisor } from "./server/Supervisor.ts"
 import type { Transport } from "./server/Transport.ts"
 
 /** The layers that a server is made of, by the name of what they replace. */
@@ -57,6 +63,8 @@ export interface Parts {
   readonly ingest: Layer.Layer<MediaClassifier>
   /** Distribution: how viewers are fed. */
   readonly distribution: Layer.Layer<Distribution>
+  /** Where events of connections go. */
+  readonly events: Layer.Layer<ServerEvents>
   /** The registry of live streams. */
   readonly registry: Layer.Layer<StreamRegistry, never, StreamEvents | MediaClassifier | Distribution | RtmpConfig>
 }
@@ -76,26 +84,52 @@ export const defaultParts: Parts = {
   authenticator: Authenticator.layerOpen,
   ingest: MediaClassifier.layer,
   distribution: Distribution.layer,
+  events: ServerEvents.layer,
   registry: layerRegistry
 }
 
 /** What a server needs from outside: a network, random bytes and HMAC, and its configuration. */
 export type Needs = Transport | RtmpCrypto | RtmpConfig
 
-/** A server with some parts replaced. It also offers its registry, so that code around it can publish and subscribe. */
-export const layerWith = (
-  parts: Partial<Parts>
-): Layer.Layer<RtmpServer | StreamRegistry | StreamEvents, never, Needs> => {
+/** What a server offers besides itself: code around it publishes and subscribes, and restarts what it adds. */
+export type Offers = RtmpServer | StreamRegistry | StreamEvents | Supervisor
+
+/** A server with some parts replaced. */
+export const layerWith = (parts: Partial<Parts>): Layer.Layer<Offers, never, Needs> => {
   const all = { ...defaultParts, ...parts }
   const session = ServerSession.layer.pipe(
     Layer.provide([all.handshake, all.chunkReading, all.chunkWriting, all.amf, all.commands])
   )
   const live = all.registry.pipe(Layer.provide([all.ingest, all.distribution]), Layer.provideMerge(StreamEvents.layer))
   return RtmpServer.layer.pipe(
-    Layer.provide([session, all.authenticator, ServerEvents.layer]),
-    Layer.provideMerge(live)
+    Layer.provide([session, all.authenticator, all.events]),
+    Layer.provideMerge(Layer.merge(live, Supervisor.layer))
   )
 }
 
 /** A server with nothing replaced. */
-export const layer: Layer.Layer<RtmpServer | StreamRegistry | StreamEvents, never, Needs> = layerWith({})
+export const layer: Layer.Layer<Offers, never, Needs> = layerWith({})
+
+/** What an operated server is told about itself. */
+export interface Operation extends Metrics.MetricsSettings, Health.RuntimeLimits {}
+
+/**
+ * A server that can be watched: with its metrics and its health, which know of the server, its streams and the process.
+ * A replaced `events` part is not counted.
+ */
+export const layerOperated = (
+  operation: Operation,
+  parts: Partial<Parts> = {}
+): Layer.Layer<Offers | Metrics.Metrics | Health.Health, never, Needs | RuntimeMetrics.RuntimeStats> => {
+  const metrics = Metrics.Metrics.layer(operation)
+  const events = ServerMetrics.layerEvents.pipe(Layer.provide(metrics))
+  return Layer.mergeAll(
+    ServerMetrics.layer,
+    ServerHealth.layer,
+    RuntimeMetrics.layer,
+    Health.layerRuntime(operation)
+  ).pipe(
+    Layer.provideMerge(layerWith({ events, ...parts })),
+    Layer.provideMerge(Layer.merge(metrics, Health.Health.layer))
+  )
+}

@@ -71,6 +71,8 @@ export interface StreamLimits {
   readonly maxPendingMessages: number
   /** Events per second that a publisher's media may cause (gaps, codec and metadata changes); the rest is counted. */
   readonly maxMediaEventsPerSecond: number
+  /** Bits per second of a publisher, as a mean over some seconds, past which the stream says so; 0 for no limit. */
+  readonly publishBitsPerSecond: number
 }
 
 /** The settings of the live room. All times are milliseconds, all sizes bytes. */
@@ -142,7 +144,8 @@ export const defaultLiveOptions: LiveOptions = {
     maxMetadataBytes: 1024 * 1024,
     maxPendingBytes: 1024 * 1024,
     maxPendingMessages: 4_096,
-    maxMediaEventsPerSecond: 10
+    maxMediaEventsPerSecond: 10,
+    publishBitsPerSecond: 0
   },
   chunkSize: 60_000,
   mergeWindowMs: 0,

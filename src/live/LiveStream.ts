@@ -28,6 +28,7 @@ import * as MediaFrame from "../media/MediaFrame.ts"
 import * as Aggregate from "../protocol/Aggregate.ts"
 import * as Message from "../protocol/Message.ts"
 import * as Batch from "./Batch.ts"
+import { BitrateGuard } from "./BitrateGuard.ts"
 import * as GopCache from "./GopCache.ts"
 import * as HeaderCache from "./HeaderCache.ts"
 import { type AcceptedMessage, Intake, type PublishDrops, trackKeyOf } from "./Intake.ts"
@@ -112,6 +113,7 @@ export class LiveStream implements OutboxOwner {
   readonly #classify: typeof MediaFrame.classify
   readonly #intake: Intake
   readonly #blocked: BlockedViewers
+  readonly #bitrate: BitrateGuard
 
   #pending: Array<AcceptedMessage> = []
   #pendingBytes = 0
@@ -160,6 +162,7 @@ export class LiveStream implements OutboxOwner {
     this.#blocked = config.blocked ?? new BlockedViewers()
     this.#intake = new Intake(key, options.limits, this.#headers, this.#classify, this.#emit)
     this.#gop = GopCache.make(options.gop)
+    this.#bitrate = new BitrateGuard(options.limits.publishBitsPerSecond)
   }
 
   /** Viewers now, those included that are only still given what waits for them. */
@@ -192,6 +195,11 @@ export class LiveStream implements OutboxOwner {
    * premature messages are dropped and counted. Other message types than media are our own misuse and throw.
    */
   publish(message: Message.Message, nowMs: number): boolean {
+    const bitsPerSecond = this.#bitrate.add(message.payload.length, nowMs)
+    if (bitsPerSecond > 0) {
+      const limitBitsPerSecond = this.options.limits.publishBitsPerSecond
+      this.#emit({ _tag: "BitrateExceeded", streamKey: this.key, atMs: nowMs, bitsPerSecond, limitBitsPerSecond })
+    }
     if (message.typeId !== Message.AGGREGATE) {
       if (!Message.isMedia(message.typeId)) throw new RangeError(`message type ${message.typeId} is not media`)
       return this.#accept(message.typeId, message.timestamp, message.payload, nowMs)

@@ -109,6 +109,15 @@ export interface Gap extends EventBase {
   readonly stepMs: number
 }
 
+/** A publisher sends more than `StreamLimits.publishBitsPerSecond`. Told again each minute while it goes on. */
+export interface BitrateExceeded extends EventBase {
+  readonly _tag: "BitrateExceeded"
+  /** The mean over the last seconds. */
+  readonly bitsPerSecond: number
+  /** The limit. */
+  readonly limitBitsPerSecond: number
+}
+
 /** Everything that is reported about streams. */
 export type StreamEvent =
   | Published
@@ -120,6 +129,7 @@ export type StreamEvent =
   | MetadataChanged
   | CodecChanged
   | Gap
+  | BitrateExceeded
 
 /** Takes an event. Must not throw and must not call back into the live room. */
 export type Emit = (event: StreamEvent) => void

@@ -134,6 +134,7 @@ export class RtmpConnection implements Deadline {
           this.#environment.emit({
             _tag: "HandshakeCompleted",
             connectionId: this.id,
+            remote: this.transport.remote,
             kind: output.kind,
             echoMatches: output.echoMatches
           })
@@ -142,6 +143,7 @@ export class RtmpConnection implements Deadline {
           this.#environment.emit({
             _tag: "Anomaly",
             connectionId: this.id,
+            remote: this.transport.remote,
             kind: output.kind,
             detail: output.detail
           })
@@ -240,6 +242,7 @@ export class RtmpConnection implements Deadline {
         this.#environment.emit({
           _tag: "ClientConnected",
           connectionId: this.id,
+          remote: this.transport.remote,
           application: request.request.application,
           flashVer: request.request.flashVer
         })
@@ -301,10 +304,19 @@ export class RtmpConnection implements Deadline {
     // Nobody can come back to a server that moves its clients away.
     const end = this.#environment.isLeaving() ? "unpublish" : how
     publication[end](this.#environment.wheel.nowMs())
-    this.#environment.emit({ _tag: "PublishStopped", connectionId: this.id, streamKey: publication.stream.key })
+    this.#environment.emit({
+      _tag: "PublishStopped",
+      connectionId: this.id,
+      remote: this.transport.remote,
+      streamKey: publication.stream.key
+    })
   }
 
-  #kickPublisher(streamId: number, reason: "TakenOver" | "Kicked" | "ServerStopping", detail: string): void {
+  #kickPublisher(
+    streamId: number,
+    reason: "TakenOver" | "Kicked" | "ServerStopping" | "LimitReached",
+    detail: string
+  ): void {
     this.#endPublication(streamId, "unpublish")
     this.#apply(
       this.session.kick(
@@ -381,7 +393,8 @@ export class RtmpConnection implements Deadline {
         this.transport.destroy()
       },
       onDrops: (drops) => {
-        this.#environment.emit({ _tag: "FramesDropped", connectionId: this.id, streamKey: key, drops })
+        const { remote } = this.transport
+        this.#environment.emit({ _tag: "FramesDropped", connectionId: this.id, remote, streamKey: key, drops })
       }
     }
     const viewer = registry.subscribe(key, {
@@ -464,17 +477,17 @@ export class RtmpConnection implements Deadline {
    * Ends what the connection publishes or plays of one stream, as `shutdown` does, and itself where that was all. Gives
    * back whether there was anything.
    */
-  leave(streamKey: string, detail: string): boolean {
+  leave(streamKey: string, reason: "Kicked" | "LimitReached", detail: string): boolean {
     const publishes = [...this.#publications].filter(([, { stream }]) => stream.key === streamKey)
     const plays = [...this.#viewers].filter(([, playing]) => playing.streamKey === streamKey)
     this.#guard(() => {
-      for (const [streamId] of publishes) this.#kickPublisher(streamId, "Kicked", detail)
-      for (const [streamId] of plays) this.#kickViewer(streamId, "Kicked", detail)
+      for (const [streamId] of publishes) this.#kickPublisher(streamId, reason, detail)
+      for (const [streamId] of plays) this.#kickViewer(streamId, reason, detail)
     })
     return publishes.length + plays.length > 0
   }
 
-  #kickViewer(streamId: number, reason: "ServerStopping" | "Kicked", detail: string): void {
+  #kickViewer(streamId: number, reason: "ServerStopping" | "Kicked" | "LimitReached", detail: string): void {
     this.#endViewer(streamId)
     this.#apply(this.session.endPlay(streamId, new SessionError({ reason, detail })))
   }

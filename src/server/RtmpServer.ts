@@ -31,6 +31,7 @@ import type { RegistryStatistics, StreamStatistics } from "../live/Registry.ts"
 import type { StreamEvent } from "../live/StreamEvents.ts"
 import { StreamEvents } from "../live/StreamEvents.ts"
 import { StreamRegistry } from "../live/StreamRegistry.ts"
+import * as LogLevels from "../observability/LogLevels.ts"
 import { ServerSession } from "../protocol/ServerSession.ts"
 import type { SessionState } from "../protocol/SessionState.ts"
 import { Admission, MemoryStatus } from "./Admission.ts"
@@ -174,6 +175,8 @@ const make = Effect.gen(function* () {
   const counts = new Counts()
 
   const logging = Turns.make(linesPerTurn)
+  const minimumLevel = Context.get(context, References.MinimumLogLevel)
+  const levels = Option.getOrUndefined(yield* Effect.serviceOption(LogLevels.LogLevels))
   const emit = (event: ServerEvent): void => {
     counts.count(event)
     if (event._tag === "ConnectionClosed" && event.reason === "Defect") {
@@ -181,7 +184,7 @@ const make = Effect.gen(function* () {
     }
     emitEvent(event)
     const line = ServerLog.serverLine(event)
-    if (!ServerLog.isEnabled(line, Context.get(context, References.MinimumLogLevel))) return
+    if (!ServerLog.isEnabled(line, minimumLevel, levels)) return
     // A rush of viewers is served first; their lines follow in the next turns, in order.
     logging.later(() => runFork(ServerLog.write(line)))
   }
@@ -358,10 +361,27 @@ const make = Effect.gen(function* () {
       return one.withPermits(1)(Effect.suspend(() => (running === undefined ? Effect.void : finish(running, options))))
     })
 
+  const leave = (
+    streamKey: string,
+    detail: string,
+    which: "publishing" | "all",
+    reason: "Kicked" | "LimitReached" = "Kicked"
+  ): boolean => {
+    let found = false
+    for (const connection of [...connections.values()]) {
+      if (which === "publishing" && !connection.publishing.includes(streamKey)) continue
+      if (connection.leave(streamKey, reason, detail)) found = true
+    }
+    return found
+  }
+
   yield* Effect.forkScoped(
     Stream.runForEach(streamEvents.events, (event) => {
+      if (event._tag === "BitrateExceeded" && config.limits.enforcePublishBitrate) {
+        leave(event.streamKey, "The stream is above the bitrate that this server takes.", "publishing", "LimitReached")
+      }
       const line = ServerLog.streamLine(event)
-      return line === undefined ? Effect.void : ServerLog.write(line)
+      return line !== undefined && ServerLog.isEnabled(line, minimumLevel, levels) ? ServerLog.write(line) : Effect.void
     })
   )
   const uncontribute = diagnostics.contribute("server", () => {
@@ -395,15 +415,6 @@ const make = Effect.gen(function* () {
       disabled.has(statistics.key),
       moment()
     )
-  const leave = (streamKey: string, detail: string, which: "publishing" | "all"): boolean => {
-    let found = false
-    for (const connection of [...connections.values()]) {
-      if (which === "publishing" && !connection.publishing.includes(streamKey)) continue
-      if (connection.leave(streamKey, detail)) found = true
-    }
-    return found
-  }
-
   return RtmpServer.of({
     start,
     stop,

@@ -33,12 +33,14 @@ export type ServerEvent =
   | {
       readonly _tag: "HandshakeCompleted"
       readonly connectionId: string
+      readonly remote: Endpoint
       readonly kind: string
       readonly echoMatches: boolean
     }
   | {
       readonly _tag: "ClientConnected"
       readonly connectionId: string
+      readonly remote: Endpoint
       readonly application: string
       readonly flashVer: string
     }
@@ -48,10 +50,16 @@ export type ServerEvent =
       readonly remote: Endpoint
       readonly streamKey: string
     }
-  | { readonly _tag: "PublishStopped"; readonly connectionId: string; readonly streamKey: string }
+  | {
+      readonly _tag: "PublishStopped"
+      readonly connectionId: string
+      readonly remote: Endpoint
+      readonly streamKey: string
+    }
   | {
       readonly _tag: "FramesDropped"
       readonly connectionId: string
+      readonly remote: Endpoint
       readonly streamKey: string
       readonly drops: DropReport
     }
@@ -63,7 +71,13 @@ export type ServerEvent =
       readonly streamKey: string
       readonly reason: string
     }
-  | { readonly _tag: "Anomaly"; readonly connectionId: string; readonly kind: string; readonly detail: string }
+  | {
+      readonly _tag: "Anomaly"
+      readonly connectionId: string
+      readonly remote: Endpoint
+      readonly kind: string
+      readonly detail: string
+    }
   | {
       readonly _tag: "ConnectionClosed"
       readonly connectionId: string

@@ -9,12 +9,15 @@ import type { StreamEvent } from "../live/StreamEvents.ts"
 import type { CloseLevel } from "../observability/CloseReason.ts"
 import * as CloseReason from "../observability/CloseReason.ts"
 import * as Log from "../observability/Log.ts"
+import type { LogLevels, Room } from "../observability/LogLevels.ts"
 import type { StopSummary } from "./ServerAdmin.ts"
 import type { ServerEvent } from "./ServerEvents.ts"
 import type { Endpoint } from "./Transport.ts"
 
 /** A log line before it is logged. */
 export interface LogLine {
+  /** The room that it comes from: rooms have log levels of their own. */
+  readonly room: Room
   readonly level: CloseLevel | "debug"
   readonly message: string
   readonly fields: Readonly<Record<string, string | number | boolean>>
@@ -35,28 +38,38 @@ export const serverLine = (event: ServerEvent): LogLine => {
   switch (event._tag) {
     case "ConnectionOpened":
       return {
+        room: "server",
         level: "debug",
         message: "connection opened",
         fields: { connection: event.connectionId, client: client(event.remote) }
       }
     case "ConnectionRefused":
       return {
+        room: "server",
         level: "warn",
         message: "connection refused",
         fields: { client: client(event.remote), reason: "LimitReached", limit: event.limit, max: event.max }
       }
     case "HandshakeCompleted":
       return {
+        room: "session",
         level: "debug",
         message: event.echoMatches ? "handshake completed" : "handshake completed, C2 does not repeat S1",
-        fields: { connection: event.connectionId, handshake: event.kind, echoMatches: event.echoMatches }
+        fields: {
+          connection: event.connectionId,
+          client: client(event.remote),
+          handshake: event.kind,
+          echoMatches: event.echoMatches
+        }
       }
     case "ClientConnected":
       return {
+        room: "session",
         level: "debug",
         message: "client connected",
         fields: {
           connection: event.connectionId,
+          client: client(event.remote),
           application: stream(event.application),
           flashVer: Log.escapeForLog(event.flashVer)
         }
@@ -64,22 +77,26 @@ export const serverLine = (event: ServerEvent): LogLine => {
     case "PublishStarted":
     case "PlayStarted":
       return {
+        room: "live",
         level: "info",
         message: event._tag === "PublishStarted" ? "publish started" : "play started",
         fields: { connection: event.connectionId, client: client(event.remote), stream: stream(event.streamKey) }
       }
     case "PublishStopped":
       return {
+        room: "live",
         level: "info",
         message: "publish stopped",
-        fields: { connection: event.connectionId, stream: stream(event.streamKey) }
+        fields: { connection: event.connectionId, client: client(event.remote), stream: stream(event.streamKey) }
       }
     case "FramesDropped":
       return {
+        room: "live",
         level: "warn",
         message: "frames dropped for a slow viewer",
         fields: {
           connection: event.connectionId,
+          client: client(event.remote),
           stream: stream(event.streamKey),
           late: event.drops.late,
           full: event.drops.full,
@@ -88,6 +105,7 @@ export const serverLine = (event: ServerEvent): LogLine => {
       }
     case "AccessRefused":
       return {
+        room: "access",
         level: "warn",
         message: "access refused",
         fields: {
@@ -100,10 +118,12 @@ export const serverLine = (event: ServerEvent): LogLine => {
       }
     case "Anomaly":
       return {
+        room: "session",
         level: event.kind === "UnknownMessageType" ? "info" : "debug",
         message: "anomaly",
         fields: {
           connection: event.connectionId,
+          client: client(event.remote),
           kind: event.kind,
           detail: Log.escapeForLog(event.detail, maxDetailBytes)
         }
@@ -112,6 +132,7 @@ export const serverLine = (event: ServerEvent): LogLine => {
       const quiet =
         (event.reason === "ClientClosed" || event.reason === "ConnectionReset") && closedEarly.has(event.stage)
       return {
+        room: "server",
         level: quiet ? "debug" : CloseReason.level(event.reason),
         message: "connection closed",
         fields: {
@@ -127,9 +148,10 @@ export const serverLine = (event: ServerEvent): LogLine => {
       }
     }
     case "LifecycleChanged":
-      return { level: "debug", message: "lifecycle", fields: { from: event.from, to: event.to } }
+      return { room: "lifecycle", level: "debug", message: "lifecycle", fields: { from: event.from, to: event.to } }
     case "ClientsAsked":
       return {
+        room: "lifecycle",
         level: "info",
         message: "clients are moved away",
         fields: {
@@ -141,13 +163,19 @@ export const serverLine = (event: ServerEvent): LogLine => {
     case "StreamDisabled":
     case "StreamEnabled":
       return {
+        room: "live",
         level: "info",
         message: event._tag === "StreamDisabled" ? "stream disabled" : "stream enabled",
         fields: { stream: stream(event.streamKey) }
       }
     case "ServerStopped": {
       const { reasons, ...summary } = event.summary
-      return { level: "info", message: "stopped", fields: { ...summary, reasons: reasonsOf(reasons) } }
+      return {
+        room: "lifecycle",
+        level: "info",
+        message: "stopped",
+        fields: { ...summary, reasons: reasonsOf(reasons) }
+      }
     }
   }
 }
@@ -160,6 +188,7 @@ const reasonsOf = (reasons: StopSummary["reasons"]): string =>
 
 /** The line for an event of a stream, or nothing where a connection's event has said the same. */
 export const streamLine = (event: StreamEvent): LogLine | undefined => {
+  const room = "live"
   const fields = { stream: stream(event.streamKey) }
   switch (event._tag) {
     case "Published":
@@ -167,21 +196,34 @@ export const streamLine = (event: StreamEvent): LogLine | undefined => {
     case "SubscriberLeft":
       return undefined
     case "Unpublished":
-      return event.reason === "Unpublished" ? { level: "info", message: "stream ended", fields } : undefined
+      return event.reason === "Unpublished" ? { room, level: "info", message: "stream ended", fields } : undefined
     case "Unavailable":
-      return { level: "warn", message: "stream unavailable", fields: { ...fields, reason: event.reason } }
+      return { room, level: "warn", message: "stream unavailable", fields: { ...fields, reason: event.reason } }
     case "Resumed":
-      return { level: "info", message: "stream resumed", fields }
+      return { room, level: "info", message: "stream resumed", fields }
     case "MetadataChanged":
-      return { level: "debug", message: "metadata changed", fields: { ...fields, bytes: event.bytes } }
+      return { room, level: "debug", message: "metadata changed", fields: { ...fields, bytes: event.bytes } }
     case "CodecChanged":
       return {
+        room,
         level: "info",
         message: "codec",
         fields: { ...fields, kind: event.kind, track: event.trackId, codec: event.codec }
       }
+    case "BitrateExceeded":
+      return {
+        room,
+        level: "warn",
+        message: "publisher above its bitrate limit",
+        fields: {
+          ...fields,
+          bitsPerSecond: Math.round(event.bitsPerSecond),
+          limitBitsPerSecond: event.limitBitsPerSecond
+        }
+      }
     case "Gap":
       return {
+        room,
         level: "warn",
         message: "gap in timestamps",
         fields: { ...fields, kind: event.kind, track: event.trackId, stepMs: event.stepMs }
@@ -197,11 +239,16 @@ const logAt = {
 }
 
 /** Tells whether a line is loud enough to be logged, so that nothing is done for one that is not. */
-export const isEnabled = (line: LogLine, minimum: LogLevel.LogLevel): boolean =>
-  LogLevel.isGreaterThanOrEqualTo(effectLevel[line.level], minimum)
+export const isEnabled = (
+  line: LogLine,
+  minimum: LogLevel.LogLevel,
+  levels: LogLevels["Service"] | undefined
+): boolean =>
+  LogLevel.isGreaterThanOrEqualTo(effectLevel[line.level], minimum) &&
+  (levels === undefined || levels.isEnabled(line.room, line.level))
 
 const effectLevel = { debug: "Debug", info: "Info", warn: "Warn", error: "Error" } as const
 
 /** Logs a line. */
 export const write = (line: LogLine): Effect.Effect<void> =>
-  logAt[line.level](line.message).pipe(Effect.annotateLogs(line.fields))
+  logAt[line.level](line.message, { room: line.room, ...line.fields })

@@ -68,7 +68,8 @@ export const live = (config: RtmpConfigData): LiveOptions.LiveOptions => {
       ...defaults.limits,
       maxTracks: config.limits.maxTracks,
       maxHeaderBytes: config.limits.maxHeaderBytes,
-      maxMetadataBytes: config.limits.maxMetadataBytes
+      maxMetadataBytes: config.limits.maxMetadataBytes,
+      publishBitsPerSecond: config.limits.publishBitrate
     },
     chunkSize: config.chunk.outSize,
     mergeWindowMs: Duration.toMillis(config.latency.mergeWindow),

@@ -41,12 +41,12 @@ const close = (reason: "ClientClosed" | "Rejected" = "ClientClosed", connectionI
 })
 const life: ReadonlyArray<ServerEvent> = [
   open(),
-  { _tag: "HandshakeCompleted", connectionId: "c1", kind: "simple", echoMatches: true },
-  { _tag: "ClientConnected", connectionId: "c1", application: "live", flashVer: "FMLE\n" },
+  { _tag: "HandshakeCompleted", connectionId: "c1", remote, kind: "simple", echoMatches: true },
+  { _tag: "ClientConnected", connectionId: "c1", remote, application: "live", flashVer: "FMLE\n" },
   { _tag: "PublishStarted", connectionId: "c1", remote, streamKey: "live/a" },
   { _tag: "PublishStarted", connectionId: "c1", remote, streamKey: "live/b" },
-  { _tag: "PublishStopped", connectionId: "c1", streamKey: "live/a" },
-  { _tag: "Anomaly", connectionId: "c1", kind: "UnknownCommand", detail: "?" },
+  { _tag: "PublishStopped", connectionId: "c1", remote, streamKey: "live/a" },
+  { _tag: "Anomaly", connectionId: "c1", remote, kind: "UnknownCommand", detail: "?" },
   close()
 ]
 
@@ -123,7 +123,7 @@ describe("ConnectionSpans", () => {
     follow(open(), 0n)
     for (let i = 0; i < 3 * ConnectionSpans.maxNotes; i++) {
       follow({ _tag: "PlayStarted", connectionId: "c1", remote, streamKey: `live/${i}` }, 1n)
-      follow({ _tag: "Anomaly", connectionId: "c1", kind: "UnknownCommand", detail: "" }, 1n)
+      follow({ _tag: "Anomaly", connectionId: "c1", remote, kind: "UnknownCommand", detail: "" }, 1n)
     }
     follow(close(), 2n)
     assert.strictEqual(spans.length, 1 + ConnectionSpans.maxNotes)

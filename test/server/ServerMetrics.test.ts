@@ -78,6 +78,7 @@ describe("the observer of server events", () => {
         const completed = (connectionId: string): ServerEvent => ({
           _tag: "HandshakeCompleted",
           connectionId,
+          remote,
           kind: "simple",
           echoMatches: true
         })
@@ -110,8 +111,8 @@ describe("the observer of server events", () => {
         })
         observe(refused("CredentialInvalid"))
         observe(refused("<script>"))
-        observe({ _tag: "Anomaly", connectionId: "c1", kind: "UnknownCommand", detail: "" })
-        observe({ _tag: "Anomaly", connectionId: "c1", kind: "toString", detail: "" })
+        observe({ _tag: "Anomaly", connectionId: "c1", remote, kind: "UnknownCommand", detail: "" })
+        observe({ _tag: "Anomaly", connectionId: "c1", remote, kind: "toString", detail: "" })
         assert.strictEqual(metrics.access.value({ action: "publish", outcome: "CredentialInvalid" }), 1)
         assert.strictEqual(metrics.access.value({ action: "publish", outcome: "Other" }), 1)
         assert.strictEqual(metrics.anomalies.value({ kind: "UnknownCommand" }), 1)
@@ -131,6 +132,7 @@ describe("the observer of server events", () => {
         observe({
           _tag: "FramesDropped",
           connectionId: "c1",
+          remote,
           streamKey: "live/a",
           drops: { late: 5, full: 2, orphaned: 1 }
         })
