@@ -376,6 +376,9 @@ const wide = (plan: Plan): Scenario => {
   }
 }
 
+/** V8 collects what is left after some activity in the seconds that follow, and gives the memory back. */
+const quietMs = 40_000
+
 const stall = (plan: Plan): Scenario => {
   const viewers = plan.quick ? 10 : 100
   const stalled = viewers / 2
@@ -417,7 +420,7 @@ const stall = (plan: Plan): Scenario => {
         }
         const back = yield* load.ask({ do: "report", to: stalled })
         yield* load.ask({ do: "leave", to: stalled })
-        yield* Effect.sleep(plan.quick ? 2_000 : 8_000)
+        yield* Effect.sleep(plan.quick ? 2_000 : quietMs)
         const after = memory()
         return {
           lost: others.lost,
@@ -511,9 +514,11 @@ const idle = (plan: Plan): Scenario => {
           perSecond: 400
         })
         yield* load.started(60_000)
-        yield* Effect.sleep(3_000)
+        yield* Effect.sleep(plan.quick ? 3_000 : quietMs)
         const before = Process.wakeUps(served.pid)
-        yield* Effect.sleep(plan.seconds * 1e3)
+        // As long as the interval of pings: they are what an idle server does.
+        const windowSeconds = plan.quick ? plan.seconds : 30
+        yield* Effect.sleep(windowSeconds * 1e3)
         const wakeUps = Process.wakeUps(served.pid) - before
         const rss = Process.residentMb(served.pid)
         const { ended } = yield* load.ask({ do: "report" })
@@ -522,7 +527,7 @@ const idle = (plan: Plan): Scenario => {
           rssMb: rss,
           emptyMb: empty,
           rssKbPerConnection: ((rss - empty) * 1024) / connections,
-          wakeUpsPerSecond: wakeUps / plan.seconds,
+          wakeUpsPerSecond: wakeUps / windowSeconds,
           closed: ended,
           ...heap
         }
