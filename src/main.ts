@@ -1,33 +1,31 @@
 #!/usr/bin/env node
 /**
- * The executable: reads the configuration, and serves until it is told to stop.
+ * The executable: reads the command line, and serves until it is told to stop.
+ *
+ * Whatever is not needed to serve is loaded when it is asked for: the other commands, the admin API, the exporters.
  */
+import * as ServeArguments from "./node/cli/ServeArguments.ts"
 import * as NodeStart from "./node/NodeStart.ts"
 
 // Before anything else is imported: it works for what comes after it.
 NodeStart.prepare()
 
 const Effect = await import("effect/Effect")
-const Layer = await import("effect/Layer")
-const App = await import("./App.ts")
-const { describeWarning } = await import("./config/ConfigError.ts")
-const { loadFromEnv, RtmpConfig } = await import("./config/RtmpConfig.ts")
-const NodeCrypto = await import("./node/NodeCrypto.ts")
 const NodeMain = await import("./node/NodeMain.ts")
-const NodeTransport = await import("./node/NodeTransport.ts")
-const Log = await import("./observability/Log.ts")
-const { RtmpServer } = await import("./server/RtmpServer.ts")
 
-const main = Effect.gen(function* () {
-  const { config, warnings } = yield* loadFromEnv
-  const warn = Effect.forEach(warnings, (warning) => Effect.logWarning(describeWarning(warning)), { discard: true })
-  const server = RtmpServer.layerStarted.pipe(
-    Layer.provide(App.layer),
-    Layer.provide([NodeTransport.layer, NodeCrypto.layer, Layer.succeed(RtmpConfig, config)])
+const serve = (args: ServeArguments.ServeArguments) =>
+  Effect.flatMap(
+    Effect.promise(() => import("./serve.ts")),
+    ({ serve }) => serve(args)
   )
-  return yield* Effect.andThen(warn, Layer.launch(server)).pipe(
-    Effect.provide(Log.layer({ ...config.log, isTerminal: NodeMain.isTerminal() }))
-  )
-})
 
-NodeMain.run(main)
+const args = ServeArguments.argv()
+const plain = ServeArguments.parse(args)
+NodeMain.run(
+  plain !== undefined
+    ? serve(plain)
+    : Effect.flatMap(
+        Effect.promise(() => import("./node/cli/Cli.ts")),
+        ({ run }) => run(args, serve)
+      )
+)

@@ -388,7 +388,7 @@ export const log = {
 /** The metrics for Prometheus. */
 export const metrics = {
   enabled: key(flag, true, "Offer metrics at `/metrics` of the HTTP server"),
-  streamLabels: key(flag, false, "Label metrics with the names of streams; every name ever seen takes memory for good")
+  streamLabels: key(flag, false, "Label some metrics with the names of streams, two hundred of them at most", restart)
 }
 
 /** The export of metrics, logs and traces to a collector. */
@@ -446,7 +446,8 @@ export const health = {
   maxEventLoopLag: key(
     duration({ min: "1 ms" }),
     "500 ms",
-    "Delay of the event loop above which the server is not ready"
+    "Delay of the event loop above which the server is not ready",
+    restart
   )
 }
 

@@ -19,6 +19,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type { Connection, Endpoint, Listener, ListenOptions } from "../server/Transport.ts"
 import { Transport, TransportError } from "../server/Transport.ts"
+import { activatedSockets, rtmpSocketName } from "./SocketActivation.ts"
 
 const nothing = new Uint8Array(0)
 
@@ -154,6 +155,15 @@ const open = (server: Net.Server, options: ListenOptions): Effect.Effect<void, T
 
 /** The transport of Node: TCP through libuv. */
 export const layer: Layer.Layer<Transport> = Layer.succeed(Transport, { listen })
+
+/** The same, listening on the socket that the service manager opened for RTMP, where it has (`LISTEN_FDS`). */
+export const layerActivated: Layer.Layer<Transport> = Layer.effect(
+  Transport,
+  Effect.map(activatedSockets, (sockets) => {
+    const fd = sockets.find(({ name }) => name === rtmpSocketName)?.fd
+    return { listen: fd === undefined ? listen : (options, handle) => listen({ ...options, fd }, handle) }
+  })
+)
 
 const endpoint = (address: string | Net.AddressInfo | null): Endpoint =>
   typeof address === "object" && address !== null

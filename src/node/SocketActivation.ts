@@ -13,6 +13,9 @@
 import process from "node:process"
 import * as Effect from "effect/Effect"
 
+/** The name under which the socket unit hands over the port for RTMP (`SocketActivation.ActivatedSocket.name`). */
+export const rtmpSocketName = "rtmp"
+
 /** A socket that was handed over: its file descriptor, and the name that its unit gave it (`FileDescriptorName=`). */
 export interface ActivatedSocket {
   readonly fd: number

@@ -4,7 +4,9 @@
  * The same text serves the one service (`effect-rtmp.service`), an instance (`effect-rtmp@studio.service`) and the
  * template of all instances (`effect-rtmp@.service`), whose files differ by the name of the instance (`%i`).
  */
+
 import { type ServiceSettings, stopTimeoutSeconds, systemdUser } from "./ServiceSettings.ts"
+import { rtmpSocketName } from "./SocketActivation.ts"
 
 const lines = (...parts: ReadonlyArray<string | false>): string =>
   `${parts.filter((part) => part !== false).join("\n")}\n`
@@ -107,9 +109,6 @@ export const service = (settings: ServiceSettings, kind: "single" | "instance"):
     `WantedBy=${isSystem ? "multi-user.target" : "default.target"}`
   )
 }
-
-/** The name under which the socket unit hands over the port for RTMP (`SocketActivation.ActivatedSocket.name`). */
-export const rtmpSocketName = "rtmp"
 
 /**
  * The socket unit: systemd opens the port for RTMP and hands it over, so that connections wait instead of failing while

@@ -1,0 +1,19 @@
+/** A program that fails in the way that `FAIL_BY` names, for `NodeMain.test.ts`. */
+import process from "node:process"
+import * as Effect from "effect/Effect"
+import * as NodeMain from "../../src/node/NodeMain.ts"
+import { Diagnostics } from "../../src/server/Diagnostics.ts"
+
+NodeMain.run(
+  Effect.gen(function* () {
+    const diagnostics = yield* Diagnostics
+    diagnostics.contribute("part", () => ({ state: "fine" }))
+    diagnostics.note("something before", 1)
+    const bug = new Error("a bug of the test")
+    if (process.env.FAIL_BY === "die") return yield* Effect.die(bug)
+    setTimeout(() => {
+      throw bug
+    }, 0)
+    return yield* Effect.never
+  })
+)
