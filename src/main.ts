@@ -15,8 +15,8 @@ const NodeMain = await import("./node/NodeMain.ts")
 
 const serve = (args: ServeArguments.ServeArguments) =>
   Effect.flatMap(
-    Effect.promise(() => import("./serve.ts")),
-    ({ serve }) => serve(args)
+    Effect.promise(() => Promise.all([import("./App.ts"), import("./node/NodeServe.ts")])),
+    ([App, NodeServe]) => NodeServe.serve(args, App.layerOperated)
   )
 
 const args = ServeArguments.argv()

@@ -50,6 +50,9 @@ export interface LoadedConfig<A> {
 /** The variable that names the configuration file. It is no key, because the file cannot say where it is. */
 export const fileVariable = "RTMP_CONFIG"
 
+/** The variable with the token that the command line shows to the admin API. It is no key: the server does not read it. */
+export const tokenVariable = "RTMP_HTTP_TOKEN"
+
 /**
  * Reads the environment out of a record of variables. An empty variable counts as not set.
  *
@@ -63,7 +66,7 @@ export const fromRecord = (
   const entries: Array<ConfigEntry> = []
   const warnings: Array<ConfigWarning> = []
   for (const [name, value] of Object.entries(variables)) {
-    if (value === undefined || value === "" || !name.startsWith(prefix) || name === fileVariable) continue
+    if (value === undefined || value === "" || !name.startsWith(prefix) || others.has(name)) continue
     const key = byVariable.get(name)
     if (key !== undefined) entries.push({ path: key.path, value, origin: name })
     else {
@@ -179,6 +182,8 @@ export const suggest = (name: string, candidates: ReadonlyArray<string>): string
 }
 
 const prefix = "RTMP_"
+
+const others: ReadonlySet<string> = new Set([fileVariable, tokenVariable])
 
 const formatIssues = SchemaIssue.makeFormatterStandardSchemaV1()
 

@@ -145,7 +145,7 @@ export const defaultLiveOptions: LiveOptions = {
     maxPendingBytes: 1024 * 1024,
     maxPendingMessages: 4_096,
     maxMediaEventsPerSecond: 10,
-    publishBitsPerSecond: 0
+    publishBitsPerSecond: 50_000_000
   },
   chunkSize: 60_000,
   mergeWindowMs: 0,

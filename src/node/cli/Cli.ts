@@ -1,10 +1,10 @@
 /**
  * The entrance of the command line: what is quick goes its own way, and for all else the commands are loaded.
  */
-import * as Fs from "node:fs"
 import process from "node:process"
 import * as Effect from "effect/Effect"
 import type { ConfigError } from "../../config/ConfigError.ts"
+import { version } from "../NodePackage.ts"
 import { CommandError, exitCodes } from "./CommandError.ts"
 import * as Health from "./Health.ts"
 import type { ServeArguments } from "./ServeArguments.ts"
@@ -33,12 +33,6 @@ export const run = <E>(
         : Effect.fail(error as Exclude<E, CommandError> | ConfigError)
     )
   )
-
-/** The version of this package. */
-export const version = (): string => {
-  const text = Fs.readFileSync(new URL("../../../package.json", import.meta.url), "utf8")
-  return (JSON.parse(text) as { readonly version: string }).version
-}
 
 const commands = <E>(
   args: ReadonlyArray<string>,

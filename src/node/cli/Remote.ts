@@ -1,6 +1,7 @@
 /**
  * The server that runs: where its API is, with which token, and what went wrong in words when it does not answer.
  */
+
 import * as FsPromises from "node:fs/promises"
 import * as ConfigProvider from "effect/ConfigProvider"
 import type * as Duration from "effect/Duration"
@@ -8,13 +9,11 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { type ConfigError, type ConfigProblem, describe } from "../../config/ConfigError.ts"
+import * as ConfigSource from "../../config/ConfigSource.ts"
 import type { RtmpConfigData } from "../../config/RtmpConfig.ts"
 import type { AdminClient } from "../../http/AdminClient.ts"
 import * as LogText from "../../observability/LogText.ts"
 import { CommandError, fail } from "./CommandError.ts"
-
-/** The variable that holds a bearer token. It is no key of the configuration, which holds all tokens of the server. */
-export const tokenVariable = "RTMP_HTTP_TOKEN"
 
 /** What the flags of a command say about the server. */
 export interface Target {
@@ -102,7 +101,7 @@ export const explain = (error: Failure | CommandError, url: string, hasToken: bo
   const said = LogText.escapeForLog(error.message, maxMessageBytes)
   switch (error._tag) {
     case "Unauthorized": {
-      const way = `put a token of the server in a file for --token-file, or in ${tokenVariable}`
+      const way = `put a token of the server in a file for --token-file, or in ${ConfigSource.tokenVariable}`
       return fail("noPermission", `the server at ${url} refused: ${hasToken ? said : "it asks for a token"}; ${way}`)
     }
     case "Forbidden":
@@ -205,9 +204,9 @@ const explicitToken = (
       return yield* checked(text.trim(), path)
     }
     const provider = yield* ConfigProvider.ConfigProvider
-    const variable = yield* Effect.orElseSucceed(provider.load([tokenVariable]), () => undefined)
+    const variable = yield* Effect.orElseSucceed(provider.load([ConfigSource.tokenVariable]), () => undefined)
     const value = variable?.value?.trim() ?? ""
-    return value === "" ? undefined : yield* checked(value, tokenVariable)
+    return value === "" ? undefined : yield* checked(value, ConfigSource.tokenVariable)
   })
 
 /** A token becomes part of a header: what is not a token must not, and must not be shown either. */

@@ -1,36 +1,45 @@
 /**
- * A server as a process of its own: `App` with everything that a process on Node adds to it, in the order in which it
+ * A server as a process of its own: a graph such as `App.layerOperated`, with everything that a process on Node adds to it, in the order in which it
  * starts. It ends in the opposite one: the service manager is told, HTTP closes, the server stops, the log is flushed.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
-import * as App from "./App.ts"
-import { describeWarning } from "./config/ConfigError.ts"
-import * as ConfigShow from "./config/ConfigShow.ts"
-import { ConfigStore } from "./config/ConfigStore.ts"
-import type { RtmpConfigData } from "./config/RtmpConfig.ts"
-import type { ServeArguments } from "./node/cli/ServeArguments.ts"
-import * as ServeConfig from "./node/cli/ServeConfig.ts"
-import * as NodeConfigFile from "./node/NodeConfigFile.ts"
-import * as NodeCrypto from "./node/NodeCrypto.ts"
-import * as NodeHttp from "./node/NodeHttp.ts"
-import * as NodeLog from "./node/NodeLog.ts"
-import * as NodeMemory from "./node/NodeMemory.ts"
-import * as NodePackage from "./node/NodePackage.ts"
-import * as NodeRuntimeStats from "./node/NodeRuntimeStats.ts"
-import * as NodeSettings from "./node/NodeSettings.ts"
-import * as NodeSignals from "./node/NodeSignals.ts"
-import * as NodeTelemetry from "./node/NodeTelemetry.ts"
-import * as NodeTransport from "./node/NodeTransport.ts"
-import { Systemd } from "./node/Systemd.ts"
-import { Health } from "./observability/Health.ts"
-import { inRoom, LogLevels } from "./observability/LogLevels.ts"
-import { RtmpServer } from "./server/RtmpServer.ts"
+import { describeWarning } from "../config/ConfigError.ts"
+import * as ConfigShow from "../config/ConfigShow.ts"
+import { ConfigStore } from "../config/ConfigStore.ts"
+import type { RtmpConfig, RtmpConfigData } from "../config/RtmpConfig.ts"
+import { Health, type RuntimeLimits } from "../observability/Health.ts"
+import { inRoom, LogLevels } from "../observability/LogLevels.ts"
+import type { Metrics, MetricsSettings } from "../observability/Metrics.ts"
+import type { RuntimeStats } from "../observability/RuntimeMetrics.ts"
+import type { RtmpCrypto } from "../protocol/Crypto.ts"
+import { RtmpServer } from "../server/RtmpServer.ts"
+import type { Supervisor } from "../server/Supervisor.ts"
+import type { Transport } from "../server/Transport.ts"
+import type { ServeArguments } from "./cli/ServeArguments.ts"
+import * as ServeConfig from "./cli/ServeConfig.ts"
+import * as NodeConfigFile from "./NodeConfigFile.ts"
+import * as NodeCrypto from "./NodeCrypto.ts"
+import * as NodeHttp from "./NodeHttp.ts"
+import * as NodeLog from "./NodeLog.ts"
+import * as NodeMemory from "./NodeMemory.ts"
+import * as NodePackage from "./NodePackage.ts"
+import * as NodeRuntimeStats from "./NodeRuntimeStats.ts"
+import * as NodeSettings from "./NodeSettings.ts"
+import * as NodeSignals from "./NodeSignals.ts"
+import * as NodeTelemetry from "./NodeTelemetry.ts"
+import * as NodeTransport from "./NodeTransport.ts"
+import { Systemd } from "./Systemd.ts"
+
+/** The graph of a server that can be watched, as `App.layerOperated` gives it, or one of a program's own. */
+export type LayerOperated = (
+  operation: MetricsSettings & RuntimeLimits
+) => Layer.Layer<RtmpServer | Supervisor | Metrics | Health, never, Transport | RtmpCrypto | RtmpConfig | RuntimeStats>
 
 /** Serves with what the command line says, until the process is told to stop or the API stops the server. */
-export const serve = Effect.fnUntraced(function* (args: ServeArguments) {
+export const serve = Effect.fnUntraced(function* (args: ServeArguments, layerOperated: LayerOperated) {
   const { file, loaded } = yield* ServeConfig.load(args)
   const { config } = loaded
   const version = NodePackage.version()
@@ -39,7 +48,7 @@ export const serve = Effect.fnUntraced(function* (args: ServeArguments) {
     const set = ConfigShow.settings(ConfigShow.show(loaded))
     yield* Effect.logInfo("configuration", { version, file: file ?? "none", set: set.join(", ") })
   })
-  const app = App.layerOperated({
+  const app = layerOperated({
     version,
     streamLabels: config.metrics.streamLabels,
     maxEventLoopLagMs: Duration.toMillis(config.health.maxEventLoopLag)
@@ -76,7 +85,7 @@ const run = Effect.fnUntraced(function* (file: string | undefined, config: RtmpC
   yield* Effect.forkScoped(Stream.runForEach(NodeSignals.signals(["SIGHUP"]), () => systemd.reloading(reload)))
   if (file !== undefined) yield* Effect.forkScoped(NodeConfigFile.reloadOnChange(file))
   if (config.otlp.url !== "" && config.otlp.traces) {
-    const ConnectionSpans = yield* Effect.promise(() => import("./server/ConnectionSpans.ts"))
+    const ConnectionSpans = yield* Effect.promise(() => import("../server/ConnectionSpans.ts"))
     yield* Layer.build(ConnectionSpans.layer)
   }
   yield* systemd.watchdog(Effect.map(health.live, ({ status }) => status === "ok"))

@@ -1,0 +1,143 @@
+/**
+ * A `KeyValueStore` in a directory, whose entries survive a crash at any moment.
+ *
+ * Every entry is a file of its own. It is written beside its place, flushed to the disk and moved there, and the directory
+ * is flushed too: after `set` has succeeded the new value is there, before that the old one, and never a part of one.
+ * Files and directory can be read by their owner only.
+ *
+ * What a crash leaves half-written is removed when the store is opened. One process writes at a time.
+ */
+import { randomBytes } from "node:crypto"
+import * as FsPromises from "node:fs/promises"
+import * as Path from "node:path"
+import * as Effect from "effect/Effect"
+import * as Base64 from "effect/encoding/Base64"
+import * as Layer from "effect/Layer"
+import * as KeyValueStore from "effect/persistence/KeyValueStore"
+
+/** Opens a store, and makes its directory if there is none. Keys have 1 to 100 bytes of UTF-8. */
+export const make = (
+  directory: string
+): Effect.Effect<KeyValueStore.KeyValueStore, KeyValueStore.KeyValueStoreError> => {
+  const attempt = <A>(method: string, key: string | undefined, run: () => Promise<A>) =>
+    Effect.tryPromise({
+      try: run,
+      catch: (cause) =>
+        new KeyValueStore.KeyValueStoreError({
+          method,
+          ...(key === undefined ? {} : { key }),
+          message: `${directory}: ${wordsOf(cause)}`,
+          cause
+        })
+    })
+  const list = async (): Promise<ReadonlyArray<string>> =>
+    (await FsPromises.readdir(directory)).flatMap((file) => keyOf(file) ?? [])
+  const read = async (key: string): Promise<Buffer | undefined> => {
+    try {
+      return await FsPromises.readFile(pathOf(directory, key))
+    } catch (error) {
+      if (codeOf(error) === "ENOENT") return undefined
+      throw error
+    }
+  }
+  const remove = async (key: string): Promise<void> => {
+    await FsPromises.rm(pathOf(directory, key), { force: true })
+    await flushDirectory(directory)
+  }
+  const store = KeyValueStore.make({
+    get: (key) =>
+      attempt("get", key, async () => {
+        const bytes = await read(key)
+        return bytes === undefined ? undefined : isText(bytes) ? bytes.toString("utf8") : Base64.encode(bytes)
+      }),
+    getUint8Array: (key) => attempt("getUint8Array", key, () => read(key)),
+    set: (key, value) => Effect.uninterruptible(attempt("set", key, () => write(directory, key, value))),
+    remove: (key) => Effect.uninterruptible(attempt("remove", key, () => remove(key))),
+    clear: attempt("clear", undefined, async () => {
+      for (const key of await list()) await remove(key)
+    }),
+    size: attempt("size", undefined, async () => (await list()).length),
+    keys: attempt("keys", undefined, list)
+  })
+  return Effect.as(
+    attempt("open", undefined, () => open(directory)),
+    store
+  )
+}
+
+/** Provides a store in a directory. */
+export const layer = (directory: string): Layer.Layer<KeyValueStore.KeyValueStore, KeyValueStore.KeyValueStoreError> =>
+  Layer.effect(KeyValueStore.KeyValueStore, make(directory))
+
+const suffix = ".entry"
+const temporary = /^\.[0-9a-f]{16}\.tmp$/
+
+// Hexadecimal, because file systems differ in the case of letters, and in the characters that they take.
+const pathOf = (directory: string, key: string): string => {
+  const bytes = Buffer.from(key, "utf8")
+  if (bytes.length === 0 || bytes.length > 100) throw new Error("a key has 1 to 100 bytes")
+  const name = /^[a-z0-9][a-z0-9.-]*$/.test(key) ? key : `=${bytes.toString("hex")}`
+  return Path.join(directory, `${name}${suffix}`)
+}
+
+const keyOf = (file: string): string | undefined => {
+  if (!file.endsWith(suffix)) return undefined
+  const name = file.slice(0, -suffix.length)
+  return name.startsWith("=") ? Buffer.from(name.slice(1), "hex").toString("utf8") : name
+}
+
+const open = async (directory: string): Promise<void> => {
+  await FsPromises.mkdir(directory, { recursive: true, mode: 0o700 })
+  for (const file of await FsPromises.readdir(directory)) {
+    if (temporary.test(file)) await FsPromises.rm(Path.join(directory, file), { force: true })
+  }
+}
+
+const write = async (directory: string, key: string, value: string | Uint8Array): Promise<void> => {
+  const path = pathOf(directory, key)
+  const beside = Path.join(directory, `.${randomBytes(8).toString("hex")}.tmp`)
+  try {
+    const file = await FsPromises.open(beside, "wx", 0o600)
+    try {
+      await file.writeFile(value)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await FsPromises.rename(beside, path)
+  } catch (error) {
+    await FsPromises.rm(beside, { force: true })
+    throw error
+  }
+  await flushDirectory(directory)
+}
+
+/** Makes a change of names durable. Windows has no such thing, and does it by itself. */
+const flushDirectory = async (directory: string): Promise<void> => {
+  if (process.platform === "win32") return
+  const handle = await FsPromises.open(directory, "r")
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+const isText = (bytes: Buffer): boolean => bytes.equals(Buffer.from(bytes.toString("utf8"), "utf8"))
+
+const codeOf = (error: unknown): string | undefined =>
+  error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined
+
+const wordsOf = (error: unknown): string => {
+  switch (codeOf(error)) {
+    case "EACCES":
+    case "EPERM":
+      return "permission denied"
+    case "ENOSPC":
+      return "no space left"
+    case "EROFS":
+      return "read-only file system"
+    default:
+      return error instanceof Error ? error.message : "cannot be used"
+  }
+}
