@@ -20,6 +20,7 @@ const node = (path: string, env: Readonly<Record<string, string>> = {}) =>
       RTMP_LISTEN_PORT: "0",
       RTMP_LOG_FORMAT: "json",
       RTMP_SHUTDOWN_GRACE: "30 seconds",
+      RTMP_HTTP_ENABLED: "false",
       ...env
     }
   })
