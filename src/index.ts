@@ -6,7 +6,16 @@
  */
 
 export * as App from "./App.ts"
+export * as AccessList from "./access/AccessList.ts"
+export * as AccessMethod from "./access/AccessMethod.ts"
+export * as AccessPolicy from "./access/AccessPolicy.ts"
+export * as AccessScope from "./access/AccessScope.ts"
+export * as AdobeAuth from "./access/AdobeAuth.ts"
 export * as Authenticator from "./access/Authenticator.ts"
+export * as FailureLimiter from "./access/FailureLimiter.ts"
+export * as Jwt from "./access/Jwt.ts"
+export * as SignedUrls from "./access/SignedUrls.ts"
+export * as StreamKeys from "./access/StreamKeys.ts"
 export * as RtmpClient from "./client/RtmpClient.ts"
 export * as RtmpClientError from "./client/RtmpClientError.ts"
 export * as RtmpDialer from "./client/RtmpDialer.ts"

@@ -1,9 +1,10 @@
 /**
  * Who may do what: the question that the server asks before it lets a client connect, publish or play.
  *
- * This module holds the question, the two answers, and the open policy that allows everything. A custom server replaces
- * the layer by its own. How a refusal reaches the client (which status, and that the connection is closed after it) is
- * the session's business and not decided here.
+ * This module holds the question, the two answers, and the open policy that allows everything. The other modules of this
+ * room are ways to answer it, and `AccessPolicy` joins them; a custom server replaces the layer by its own. How a refusal
+ * reaches the client (which status, and that the connection is closed after it) is the session's business and not decided
+ * here.
  */
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -24,6 +25,8 @@ export type AccessAction = "connect" | "publish" | "play"
  *   Secret too, because it may repeat the query.
  * - `remoteAddress`: IP address of the client.
  * - `connectionId`: identifier of the connection, as in the log.
+ * - `login`: the grant that the connect of the same connection got; absent for `connect` itself. Whoever logged in when
+ *   connecting (`AdobeAuth`) is known by it when publishing and playing.
  */
 export interface AccessRequest {
   readonly action: AccessAction
@@ -33,16 +36,38 @@ export interface AccessRequest {
   readonly tcUrl?: string
   readonly remoteAddress: string
   readonly connectionId: string
+  readonly login?: AccessGrant
+}
+
+/**
+ * What a grant allows at most. What is absent is not limited by the grant.
+ *
+ * - `bitsPerSecond`: of a publisher.
+ * - `durationMs`: how long to publish or play.
+ * - `viewers`: of the stream that is published.
+ */
+export interface AccessLimits {
+  readonly bitsPerSecond?: number
+  readonly durationMs?: number
+  readonly viewers?: number
 }
 
 /**
  * The answer "yes".
  *
- * `credential` is the identity behind the request, for the rule that a publisher may take over its own stream: two
- * requests with the same credential come from the same user. The empty string is anonymous. It is never logged.
+ * - `credential`: the identity behind the request, for the rule that a publisher may take over its own stream: two
+ *   requests with the same credential come from the same user. The empty string is anonymous. Never a secret itself, but
+ *   never logged either.
+ * - `stream`: canonical name to publish or play instead of the one that was asked for. The name that was asked for may
+ *   then be a stream key: it must not be shown to anybody.
+ * - `limits`: what it allows at most.
+ * - `user`: who logged in when connecting (`AdobeAuth`), by whose name later requests of the connection are decided.
  */
 export interface AccessGrant {
   readonly credential: string
+  readonly stream?: string
+  readonly limits?: AccessLimits
+  readonly user?: string
 }
 
 /** The grant for a client that showed no identity. */
@@ -61,12 +86,16 @@ export type AccessDeniedReason =
 /**
  * The answer "no".
  *
- * `description` is a sentence that the client may show to its user; it must not tell which part of a credential was
- * wrong.
+ * - `description`: a sentence that the client may show to its user; it must not tell which part of a credential was
+ *   wrong. The dialects of `AdobeAuth` speak through it: it reaches the client as it is.
+ * - `redirect`: `rtmp://` or `rtmps://` address where the client is to go instead.
+ * - `isStreamSecret`: the name that was asked for may be a stream key, so neither logs nor events show it.
  */
 export class AccessDenied extends Data.TaggedError("AccessDenied")<{
   readonly reason: AccessDeniedReason
   readonly description: string
+  readonly redirect?: string
+  readonly isStreamSecret?: boolean
 }> {
   override get message(): string {
     return `${this.reason}: ${this.description}`
@@ -97,6 +126,16 @@ export class Authenticator extends Context.Service<
   {
     /** Answers with a grant, or fails with the reason of the refusal. */
     readonly authorize: (request: AccessRequest) => Effect.Effect<AccessGrant, AccessDenied>
+    /**
+     * Tells, before a single byte is read, why an address is not served at all; `undefined` where it may speak. Absent
+     * where every address may.
+     */
+    readonly refusal?: (remoteAddress: string) => AccessDeniedReason | undefined
+    /**
+     * Is told, at once, that what was granted has ended: a connection (`connect`), a publication or a play. `request` is
+     * the one that was granted, with the name that was granted. It must not throw.
+     */
+    readonly ended?: (request: AccessRequest) => void
   }
 >()("effect-rtmp/access/Authenticator") {
   /** Allows everything, to everybody, as anonymous. */

@@ -1,0 +1,117 @@
+import { spawn } from "node:child_process"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import { fileURLToPath } from "node:url"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as NodeKeyStore from "../../src/node/NodeKeyStore.ts"
+import { textOf } from "../access/Requests.ts"
+
+const folder = Effect.acquireRelease(
+  Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "effect-rtmp-keys-"))),
+  (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true, force: true }))
+)
+
+/** Runs the writer until it has written some more than so often, kills it, and gives what it had said by then. */
+const killed = (directory: string, lines: number): Promise<ReadonlyMap<string, number>> =>
+  new Promise((resolve, reject) => {
+    const script = fileURLToPath(new URL("./KeyStoreWriter.ts", import.meta.url))
+    const child = spawn(process.execPath, [script, directory], { stdio: ["ignore", "pipe", "inherit"] })
+    let output = ""
+    child.stdout.setEncoding("utf8")
+    child.stdout.on("data", (text: string) => {
+      output += text
+      if (output.split("\n").length > lines) child.kill("SIGKILL")
+    })
+    child.on("error", reject)
+    child.on("close", (code, signal) => {
+      if (signal !== "SIGKILL") return reject(new Error(`the writer ended by itself: ${code}`))
+      const said = output.split("\n").slice(0, -1)
+      resolve(new Map(said.map((line) => line.split(" ")).map(([key, round]) => [key!, Number(round)])))
+    })
+  })
+
+describe("NodeKeyStore", () => {
+  it.effect("keeps every value whole that it has said to be written, however often it is killed", () =>
+    Effect.gen(function* () {
+      const directory = yield* folder
+      for (const lines of [1, 7, 12, 20]) {
+        const said = yield* Effect.promise(() => killed(directory, lines))
+        const store = yield* NodeKeyStore.make(directory)
+        for (const [key, round] of said) {
+          const value = JSON.parse((yield* store.get(key))!) as { readonly round: number; readonly filler: string }
+          assert.isAtLeast(value.round, round)
+          assert.strictEqual(value.filler, String(value.round % 10).repeat(200_000))
+        }
+        // What was half-written is gone.
+        assert.sameMembers(
+          Fs.readdirSync(directory),
+          [...(yield* store.keys)].map((key) => `${key}.entry`)
+        )
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("gives back what it was given, after a restart too", () =>
+    Effect.gen(function* () {
+      const directory = Path.join(yield* folder, "deep", "er")
+      const store = yield* NodeKeyStore.make(directory)
+      assert.strictEqual(yield* store.get("a"), undefined)
+      yield* store.set("a", "één")
+      yield* store.set("a", "two")
+      yield* store.set("bytes", new Uint8Array([0xff, 0, 1]))
+      const again = yield* NodeKeyStore.make(directory)
+      assert.strictEqual(yield* again.get("a"), "two")
+      assert.deepStrictEqual(Array.from((yield* again.getUint8Array("bytes"))!), [0xff, 0, 1])
+      assert.strictEqual(yield* again.get("bytes"), "/wAB")
+      assert.strictEqual(yield* again.size, 2)
+      yield* again.remove("a")
+      yield* again.remove("a")
+      assert.deepStrictEqual(yield* store.keys, ["bytes"])
+      yield* again.clear
+      assert.strictEqual(yield* store.size, 0)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect.prop(
+    "keeps keys apart that differ in anything",
+    [textOf("aA=./%\\é *", 1, 6), textOf("aA=./%\\é *", 1, 6)],
+    ([one, other]) =>
+      Effect.gen(function* () {
+        const store = yield* NodeKeyStore.make(yield* folder)
+        yield* store.set(one, "1")
+        assert.strictEqual(yield* store.get(other), one === other ? "1" : undefined)
+        assert.deepStrictEqual(yield* store.keys, [one])
+      }).pipe(Effect.scoped),
+    { arbitrary: { runs: 40 } }
+  )
+
+  it.effect("is for nobody else to read", () =>
+    Effect.gen(function* () {
+      if (process.platform === "win32") return
+      const directory = Path.join(yield* folder, "keys")
+      const store = yield* NodeKeyStore.make(directory)
+      yield* store.set("a", "1")
+      assert.strictEqual(Fs.statSync(directory).mode & 0o777, 0o700)
+      assert.strictEqual(Fs.statSync(Path.join(directory, "a.entry")).mode & 0o777, 0o600)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("fails with a typed error, and leaves nothing behind", () =>
+    Effect.gen(function* () {
+      const directory = yield* folder
+      const store = yield* NodeKeyStore.make(directory)
+      for (const key of ["", "x".repeat(101)]) {
+        assert.strictEqual((yield* Effect.flip(store.set(key, "1")))._tag, "KeyValueStoreError")
+      }
+      // A directory stands where the entry should.
+      Fs.mkdirSync(Path.join(directory, "a.entry"))
+      const error = yield* Effect.flip(store.set("a", "secret"))
+      assert.notInclude(error.message, "secret")
+      assert.deepStrictEqual(Fs.readdirSync(directory), ["a.entry"])
+      Fs.writeFileSync(Path.join(directory, "file"), "")
+      assert.strictEqual((yield* Effect.flip(NodeKeyStore.make(Path.join(directory, "file")))).method, "open")
+    }).pipe(Effect.scoped)
+  )
+})
