@@ -64,7 +64,8 @@ const bodyOffsetFrom = (bytes: Uint8Array, start: number): number => {
   let end = stringEnd(bytes, offset)
   if (end < 0) return -1
   let body = offset
-  if (isString(bytes, offset, SET_DATA_FRAME)) {
+  // Relays that were relayed to have wrapped it twice, and players know the handler below only.
+  while (isString(bytes, body, SET_DATA_FRAME)) {
     body = end
     end = stringEnd(bytes, body)
     if (end < 0) return -1

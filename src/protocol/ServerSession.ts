@@ -410,6 +410,13 @@ class SessionImpl implements Session, CommandContext {
 
   #read(bytes: Uint8Array): void {
     const result = this.parts.reader.push(bytes)
+    const anomalies = this.parts.reader.anomalies
+    if (anomalies !== this.#readerAnomalies) {
+      this.#readerAnomalies = anomalies
+      // Before the messages: one of them may end the session, and nothing comes after its end.
+      this.anomaly("ChunkHeaderRestart", "a message was cut short by a new header on its chunk stream")
+      if (this.state === "Disconnected") return
+    }
     if (Result.isFailure(result)) {
       // What came before the fault is answered first, so that the answer does not depend on how the bytes were cut.
       this.#failure = result.failure
@@ -418,11 +425,6 @@ class SessionImpl implements Session, CommandContext {
       return
     }
     this.#process(result.success)
-    const anomalies = this.parts.reader.anomalies
-    if (anomalies !== this.#readerAnomalies) {
-      this.#readerAnomalies = anomalies
-      this.anomaly("ChunkHeaderRestart", "a message was cut short by a new header on its chunk stream")
-    }
   }
 
   #failIfDone(): void {
