@@ -180,6 +180,7 @@ const make = (
       if (changes.length === 0) inForce = next
       const report = { config: inForce.config, previous, changes, needsRestart, warnings: wanted.warnings, failed }
       yield* Effect.logInfo(changes.length === 0 ? "the configuration is as it was" : "the configuration has changed", {
+        room: "config",
         ...(changes.length === 0 ? {} : { changes: changes.map(ConfigDiff.describe).join("; ") }),
         ...(needsRestart.length === 0 ? {} : { needsRestart: needsRestart.map(({ path }) => path).join(", ") })
       })

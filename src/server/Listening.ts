@@ -39,7 +39,9 @@ export const open = Effect.fnUntraced(function* (
     if (listener === undefined) {
       // The port that clients know, also where any free one was asked for.
       listener = yield* listen({ ...options, port: address.port })
-      yield* Effect.logInfo("listening again").pipe(Effect.annotateLogs({ protocol: "rtmp", ...address }))
+      yield* Effect.logInfo("listening again").pipe(
+        Effect.annotateLogs({ room: "server", protocol: "rtmp", ...address })
+      )
     }
     const current = listener
     const error = yield* current.died ?? Effect.never

@@ -276,7 +276,7 @@ const make = Effect.gen(function* () {
       running = { listening, keeper, address, scope, startedMs: wheel.nowMs() }
       life.enter("Running")
       yield* Effect.logInfo("listening").pipe(
-        Effect.annotateLogs({ protocol: "rtmp", host: address.host, port: address.port })
+        Effect.annotateLogs({ room: "server", protocol: "rtmp", host: address.host, port: address.port })
       )
       return address
     })
@@ -319,7 +319,7 @@ const make = Effect.gen(function* () {
     const graceMs = options.force === true ? 0 : toMillis(options.grace ?? config.shutdown.grace)
     life.cancel()
     life.enter("Stopping")
-    yield* Effect.logInfo("stopping").pipe(Effect.annotateLogs({ connections: open, graceMs }))
+    yield* Effect.logInfo("stopping").pipe(Effect.annotateLogs({ room: "lifecycle", connections: open, graceMs }))
     yield* Fiber.interrupt(keeper)
     yield* listening.close
     if (options.force !== true) {
