@@ -17,10 +17,9 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as PubSub from "effect/PubSub"
-import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
+import * as Broadcast from "../live/Broadcast.ts"
 import * as AccessList from "./AccessList.ts"
 import * as AccessMethod from "./AccessMethod.ts"
 import {
@@ -68,20 +67,7 @@ export class AccessAttempts extends Context.Service<
   /** Broadcasts attempts. */
   static readonly layer: Layer.Layer<AccessAttempts> = Layer.effect(
     AccessAttempts,
-    Effect.gen(function* () {
-      // The queue keeps subscribers from being resumed on the stack of whoever emits.
-      const inbox = yield* Effect.acquireRelease(Queue.sliding<AccessAttempt>(1_024), Queue.shutdown)
-      const hub = yield* Effect.acquireRelease(PubSub.sliding<AccessAttempt>(1_024), PubSub.shutdown)
-      yield* Effect.forkScoped(
-        Effect.forever(Effect.flatMap(Queue.takeAll(inbox), (attempts) => PubSub.publishAll(hub, attempts)))
-      )
-      return AccessAttempts.of({
-        emit: (attempt) => {
-          Queue.offerUnsafe(inbox, attempt)
-        },
-        attempts: Stream.fromPubSub(hub)
-      })
-    })
+    Effect.map(Broadcast.make<AccessAttempt>(), ({ emit, values }) => AccessAttempts.of({ emit, attempts: values }))
   )
 }
 

@@ -321,7 +321,13 @@ export const outbox = {
     ({ outbox }) => outbox.maxBytes,
     "Bytes that may wait for one viewer"
   ),
-  stallTimeout: key(duration({ min: "100 ms" }), "30 seconds", "Time without progress after which a viewer is closed")
+  // One for all viewers, so that the first one to stall is known without a search.
+  stallTimeout: key(
+    duration({ min: "100 ms" }),
+    "30 seconds",
+    "Time without progress after which a viewer is closed",
+    restart
+  )
 }
 
 /** What to favour, delay or work. */

@@ -151,6 +151,9 @@ export const StatisticsInfo = Schema.Struct({
   refused: number("Connections refused for a limit since the start."),
   handshakesCompleted: number("Handshakes completed since the start."),
   echoMismatches: number("Those among them whose C2 did not repeat S1."),
+  distributionTargetBitsPerSecond: number(
+    "Bits per second to all viewers that the machine is planned for; not enforced."
+  ),
   unknownMessages: number("Messages of unknown types that were skipped."),
   bytesReceived: number("Bytes received since the start."),
   bytesSent: number("Bytes sent since the start."),

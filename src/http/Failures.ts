@@ -4,6 +4,8 @@
  * Synchronous; time comes in with every call, in milliseconds of any monotonic clock.
  */
 
+import { neighbourhood } from "../access/Address.ts"
+
 /** Addresses that are remembered; beyond that the one that failed first is forgotten. */
 export const maxAddresses = 1_024
 
@@ -25,14 +27,14 @@ export class Failures {
 
   /** For how many milliseconds an address is still turned away; 0 where it is not. */
   blockedMs(address: string, maxPerMinute: number, nowMs: number): number {
-    const window = this.#windows.get(prefixOf(address))
+    const window = this.#windows.get(neighbourhood(address))
     if (window === undefined || window.count < maxPerMinute) return 0
     return Math.max(0, window.sinceMs + windowMs - nowMs)
   }
 
   /** Notes a failure. The minute of an address begins with its first one. */
   note(address: string, nowMs: number): void {
-    const key = prefixOf(address)
+    const key = neighbourhood(address)
     const window = this.#windows.get(key)
     if (window !== undefined && nowMs < window.sinceMs + windowMs) {
       window.count++
@@ -46,17 +48,4 @@ export class Failures {
       this.#windows.delete(other)
     }
   }
-}
-
-/** Whoever has an IPv6 address has the 64 bits behind its network too, so the network is what counts. */
-const prefixOf = (address: string): string => {
-  if (!address.includes(":")) return address
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)
-  if (mapped !== null) return mapped[1]!
-  const [head = "", tail] = address.toLowerCase().split("%", 1)[0]!.split("::", 2)
-  const front = head === "" ? [] : head.split(":")
-  const back = tail === undefined || tail === "" ? [] : tail.split(":")
-  const middle =
-    tail === undefined ? [] : Array.from({ length: Math.max(0, 8 - front.length - back.length) }, () => "0")
-  return [...front, ...middle, ...back].slice(0, 4).join(":")
 }

@@ -298,7 +298,7 @@ export class Registry {
       const waiters = this.#waitersByKey.get(streamKey)
       if (waiters === undefined) this.#waitersByKey.set(streamKey, new Set([outbox]))
       else waiters.add(outbox)
-      if (this.#waiters.size === 1) this.#onDeadline()
+      this.#onDeadline()
     }
     return Result.succeed(outbox)
   }

@@ -13,10 +13,10 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as PubSub from "effect/PubSub"
-import * as Queue from "effect/Queue"
+import type * as PubSub from "effect/PubSub"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
+import * as Broadcast from "./Broadcast.ts"
 import type { EndReason, OverflowReason } from "./Outbox.ts"
 
 /** Fields of every event. */
@@ -137,9 +137,6 @@ export type Emit = (event: StreamEvent) => void
 /** An `Emit` that forgets. */
 export const discard: Emit = () => {}
 
-/** Events that one listener may fall behind before it loses the oldest. */
-export const defaultCapacity = 1_024
-
 /** The events of all streams of a registry, as a service. */
 export class StreamEvents extends Context.Service<
   StreamEvents,
@@ -156,22 +153,11 @@ export class StreamEvents extends Context.Service<
   static readonly layerWith = (capacity: number): Layer.Layer<StreamEvents> =>
     Layer.effect(
       StreamEvents,
-      Effect.gen(function* () {
-        const inbox = yield* Effect.acquireRelease(Queue.sliding<StreamEvent>(capacity), Queue.shutdown)
-        const hub = yield* Effect.acquireRelease(PubSub.sliding<StreamEvent>(capacity), PubSub.shutdown)
-        yield* Effect.forkScoped(
-          Effect.forever(Effect.flatMap(Queue.takeAll(inbox), (events) => PubSub.publishAll(hub, events)))
-        )
-        return StreamEvents.of({
-          emit: (event) => {
-            Queue.offerUnsafe(inbox, event)
-          },
-          subscribe: PubSub.subscribe(hub),
-          events: Stream.fromPubSub(hub)
-        })
-      })
+      Effect.map(Broadcast.make<StreamEvent>(capacity), ({ emit, subscribe, values }) =>
+        StreamEvents.of({ emit, subscribe, events: values })
+      )
     )
 
   /** Broadcasts with the default capacity. */
-  static readonly layer: Layer.Layer<StreamEvents> = StreamEvents.layerWith(defaultCapacity)
+  static readonly layer: Layer.Layer<StreamEvents> = StreamEvents.layerWith(Broadcast.defaultCapacity)
 }

@@ -5,7 +5,8 @@
  * start goes to that, and the first viewers after a restart, who come all at once, pay for the functions that nobody has
  * called yet. The cache holds all of it, and is written when the process ends. It lies where `NODE_COMPILE_CACHE` says,
  * otherwise in a folder of the user's own below the system's temporary one, and is keyed by Node's version and by what
- * the sources say. `NODE_DISABLE_COMPILE_CACHE=1` switches it off.
+ * the sources say. `NODE_DISABLE_COMPILE_CACHE=1` switches it off. `npm start` switches it on before this module, too, so
+ * that not even that needs what strips types, which is 14 MB.
  *
  * **Young generation.** V8 lets it grow to three times 16 MiB, which pays where many objects are made and live for a
  * while. Here few are made, and what is large is a buffer outside of the heap, which goes back to the system when the

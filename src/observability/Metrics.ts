@@ -95,6 +95,8 @@ export interface ServerFacts {
   readonly refused: number
   readonly handshakesCompleted: number
   readonly echoMismatches: number
+  /** Bits per second to all viewers that the machine is planned for. */
+  readonly distributionTargetBitsPerSecond: number
   readonly unknownMessages: number
   readonly bytesReceived: number
   readonly bytesSent: number
@@ -129,6 +131,7 @@ const none: ServerFacts = {
   refused: 0,
   handshakesCompleted: 0,
   echoMismatches: 0,
+  distributionTargetBitsPerSecond: 0,
   unknownMessages: 0,
   bytesReceived: 0,
   bytesSent: 0,
@@ -307,6 +310,11 @@ const families = (
     gauge("rtmp_blocked_viewers", "Viewers whose sockets are full.", () => facts().live.blockedViewers),
     { ...counter("rtmp_received_bytes_total", "Bytes received.", () => facts().bytesReceived), unit: "bytes" },
     { ...counter("rtmp_sent_bytes_total", "Bytes handed to sockets.", () => facts().bytesSent), unit: "bytes" },
+    gauge(
+      "rtmp_distribution_target_bytes_per_second",
+      "What the machine is planned to send to all viewers, to be held against the rate of `rtmp_sent_bytes_total`.",
+      () => facts().distributionTargetBitsPerSecond / 8
+    ),
     histogram(
       "rtmp_ingest_delay_seconds",
       "Time from the arrival of the oldest message of a batch to the moment at which the batch is formed.",

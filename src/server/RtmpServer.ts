@@ -71,6 +71,8 @@ export interface ServerStatistics {
   /** Handshakes completed since the start, and those among them whose C2 did not repeat S1 (RTMP 1.0 §5.2.4). */
   readonly handshakesCompleted: number
   readonly echoMismatches: number
+  /** `limits.distributionBitrate`: the bits per second to all viewers that the machine is planned for. Not enforced. */
+  readonly distributionTargetBitsPerSecond: number
   /** Messages of unknown types that were skipped, of connections that ended and that are open. */
   readonly unknownMessages: number
   /** Bytes of all connections that ended and all that are open. */
@@ -438,6 +440,7 @@ const make = Effect.gen(function* () {
         refused: counts.refused,
         handshakesCompleted: counts.handshakesCompleted,
         echoMismatches: counts.echoMismatches,
+        distributionTargetBitsPerSecond: config.limits.distributionBitrate,
         ...totals,
         live: registry.statistics(wheel.nowMs())
       }

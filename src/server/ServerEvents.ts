@@ -6,9 +6,8 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as PubSub from "effect/PubSub"
-import * as Queue from "effect/Queue"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
+import * as Broadcast from "../live/Broadcast.ts"
 import type { DropReport } from "../live/Outbox.ts"
 import type { CloseReason } from "../observability/CloseReason.ts"
 import type { Lifecycle, StopSummary } from "./ServerAdmin.ts"
@@ -97,9 +96,6 @@ export type ServerEvent =
   | { readonly _tag: "StreamDisabled" | "StreamEnabled"; readonly streamKey: string }
   | { readonly _tag: "ServerStopped"; readonly summary: StopSummary }
 
-/** Events that one subscriber may fall behind before it loses the oldest. */
-export const defaultCapacity = 1_024
-
 /** Publishes server events to whoever subscribes. */
 export class ServerEvents extends Context.Service<
   ServerEvents,
@@ -113,29 +109,6 @@ export class ServerEvents extends Context.Service<
   /** Broadcasts with the default capacity. */
   static readonly layer: Layer.Layer<ServerEvents> = Layer.effect(
     ServerEvents,
-    Effect.gen(function* () {
-      // The queue keeps subscribers from being resumed on the stack of whoever emits.
-      const inbox = yield* Effect.acquireRelease(Queue.sliding<ServerEvent>(defaultCapacity), Queue.shutdown)
-      const hub = yield* Effect.acquireRelease(PubSub.sliding<ServerEvent>(defaultCapacity), PubSub.shutdown)
-      yield* Effect.forkScoped(
-        Effect.forever(Effect.flatMap(Queue.takeAll(inbox), (events) => PubSub.publishAll(hub, events)))
-      )
-      let subscribers = 0
-      const subscribed = Effect.acquireRelease(
-        Effect.sync(() => {
-          subscribers++
-        }),
-        () =>
-          Effect.sync(() => {
-            subscribers--
-          })
-      )
-      return ServerEvents.of({
-        emit: (event) => {
-          if (subscribers > 0) Queue.offerUnsafe(inbox, event)
-        },
-        events: Stream.unwrap(Effect.as(subscribed, Stream.fromPubSub(hub)))
-      })
-    })
+    Effect.map(Broadcast.make<ServerEvent>(), ({ emit, values }) => ServerEvents.of({ emit, events: values }))
   )
 }

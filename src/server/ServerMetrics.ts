@@ -140,6 +140,7 @@ export const layer: Layer.Layer<never, never, Metrics | RtmpServer | StreamRegis
         refused: statistics.refused,
         handshakesCompleted: statistics.handshakesCompleted,
         echoMismatches: statistics.echoMismatches,
+        distributionTargetBitsPerSecond: statistics.distributionTargetBitsPerSecond,
         unknownMessages: statistics.unknownMessages,
         bytesReceived: statistics.bytesReceived,
         bytesSent: statistics.bytesSent,

@@ -52,6 +52,7 @@ const facts = (overrides: Partial<ServerFacts> = {}): ServerFacts => ({
   refused: 7,
   handshakesCompleted: 90,
   echoMismatches: 3,
+  distributionTargetBitsPerSecond: 500_000_000,
   unknownMessages: 8,
   bytesReceived: 123_456_789_012_345,
   bytesSent: 9_876,
