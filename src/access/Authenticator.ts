@@ -15,6 +15,19 @@ import * as Layer from "effect/Layer"
 export type AccessAction = "connect" | "publish" | "play"
 
 /**
+ * Who a client is by its TLS certificate, which a trusted authority has signed.
+ *
+ * - `subject`: its distinguished name, in one line (`CN=studio-1,O=Example`).
+ * - `names`: its alternative names (SAN), each with its kind (`DNS:studio-1.example`, `email:ann@example.org`).
+ * - `publicKeySha256`: SHA-256 of its public key (SPKI), in base64, as pins are written.
+ */
+export interface ClientCertificate {
+  readonly subject: string
+  readonly names: ReadonlyArray<string>
+  readonly publicKeySha256: string
+}
+
+/**
  * What a client asks for.
  *
  * - `application`: canonical name of the application; may be empty.
@@ -25,6 +38,7 @@ export type AccessAction = "connect" | "publish" | "play"
  *   Secret too, because it may repeat the query.
  * - `remoteAddress`: IP address of the client.
  * - `connectionId`: identifier of the connection, as in the log.
+ * - `certificate`: of the client, where the connection is a TLS one and it showed one that was verified.
  * - `login`: the grant that the connect of the same connection got; absent for `connect` itself. Whoever logged in when
  *   connecting (`AdobeAuth`) is known by it when publishing and playing.
  */
@@ -36,6 +50,7 @@ export interface AccessRequest {
   readonly tcUrl?: string
   readonly remoteAddress: string
   readonly connectionId: string
+  readonly certificate?: ClientCertificate
   readonly login?: AccessGrant
 }
 

@@ -12,6 +12,7 @@ import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import type { ClientCertificate } from "../access/Authenticator.ts"
 
 /**
  * A listener that could not be opened, or a connection that is no more.
@@ -36,6 +37,19 @@ export interface Endpoint {
 }
 
 /**
+ * What TLS agreed on.
+ *
+ * - `protocol`: the version (`TLSv1.3`).
+ * - `serverName`: the name that the client asked for (SNI).
+ * - `certificate`: who the client is, by a certificate that was verified; absent where it showed none.
+ */
+export interface Security {
+  readonly protocol: string
+  readonly serverName?: string
+  readonly certificate?: ClientCertificate
+}
+
+/**
  * One accepted connection.
  *
  * Preconditions: `pull` is called by one fiber at a time. Postconditions: everything that was written before `end` is
@@ -44,6 +58,8 @@ export interface Endpoint {
  */
 export interface Connection {
   readonly remote: Endpoint
+  /** What TLS agreed on; absent where the connection is in the clear. */
+  readonly security?: Security
   /**
    * Waits for bytes, and gives all that have arrived, one or more arrays. Nothing is read from the peer while nobody
    * pulls. Fails with `Closed` or `Reset`, and keeps failing.
@@ -87,6 +103,8 @@ export interface ListenOptions {
   readonly backlog: number
   /** A socket that listens already, as a service manager hands over; host and port have no effect then. */
   readonly fd?: number
+  /** Speak TLS (RTMPS), with the certificates that the transport was given. Absent: in the clear. */
+  readonly secure?: boolean
 }
 
 /**
