@@ -53,13 +53,19 @@ export class CommandError extends Data.TaggedError("CommandError")<{
 /** The eight bytes of transaction id 0, which asks for no answer. */
 export const noTransaction: Uint8Array = new Uint8Array(8)
 
-/** Decodes the AMF0 values of a payload, as `Amf0.decode` and `AmfCodec` do. */
+/**
+ * Decodes the AMF0 values of a payload, as `Amf0.decode` and `AmfCodec` do. `required` values must be there, and bytes
+ * behind them that are none may be ignored.
+ */
 export type DecodeValues = (
   bytes: Uint8Array,
-  options: { readonly limits: AmfLimits; readonly offset: number }
+  options: { readonly limits: AmfLimits; readonly offset: number; readonly required: number }
 ) => Result.Result<Array<AmfValue>, AmfError>
 
-/** Decodes a command message of type 20 or 17. */
+// Name, transaction id and command object. Arguments may be left out, and some clients send bytes behind the last one.
+const requiredValues = 3
+
+/** Decodes a command message of type 20 or 17. Bytes behind the last argument are ignored. */
 export const decode = (
   message: Message.Message,
   limits: AmfLimits = commandLimits,
@@ -72,7 +78,7 @@ export const decode = (
     offset = 1
   }
   if (payload.length <= offset) return Result.fail(new CommandError({ reason: "NotACommand" }))
-  const decoded = decodeValues(payload, { limits, offset })
+  const decoded = decodeValues(payload, { limits, offset, required: requiredValues })
   if (Result.isFailure(decoded)) return Result.fail(new CommandError({ reason: "Malformed", cause: decoded.failure }))
   const [name, transactionId, object, ...args] = decoded.success
   if (typeof name !== "string") return Result.fail(new CommandError({ reason: "NotACommand" }))
@@ -89,34 +95,37 @@ export const decode = (
 /**
  * Encodes a command as a type 20 message.
  *
- * `transactionId` is a number, or the eight bytes of the request that this answers.
+ * `transactionId` is a number, or the eight bytes of the request that this answers; `values` what comes after it, the
+ * command object first, or the bytes of that in AMF0.
  */
 export const encode = (options: {
   readonly name: string
   readonly transactionId: number | Uint8Array
-  readonly values: ReadonlyArray<AmfValue>
+  readonly values: ReadonlyArray<AmfValue> | Uint8Array
   readonly streamId: number
   readonly chunkStreamId?: number
 }): Message.Message => {
-  const head = Amf0.encode([options.name, 0])
-  const idOffset = head.length - 8
-  if (typeof options.transactionId === "number") {
-    new DataView(head.buffer, head.byteOffset + idOffset).setFloat64(0, options.transactionId)
-  } else {
-    head.set(options.transactionId, idOffset)
-  }
+  const { transactionId, values } = options
+  const number = typeof transactionId === "number" ? transactionId : 0
+  const encoded = values instanceof Uint8Array
+  const head = Amf0.encode(encoded ? [options.name, number] : [options.name, number, ...values])
+  const payload = encoded ? Bytes.concat([head, values]) : head
+  if (typeof transactionId !== "number") payload.set(transactionId, transactionIdOffset(payload, 0))
   return {
     typeId: Message.COMMAND_AMF0,
     streamId: options.streamId,
     chunkStreamId: options.chunkStreamId ?? 3,
     timestamp: 0,
-    payload: Bytes.concat([head, Amf0.encode(options.values)])
+    payload
   }
 }
 
 /** The raw transaction id behind the name, which is a string (02) or a long string (0C). */
 const transactionIdBytes = (payload: Uint8Array, offset: number): Uint8Array => {
-  const nameEnd =
-    payload[offset] === 0x02 ? offset + 3 + Bytes.u16(payload, offset + 1) : offset + 5 + Bytes.u32(payload, offset + 1)
-  return payload.slice(nameEnd + 1, nameEnd + 9)
+  const start = transactionIdOffset(payload, offset)
+  return payload.slice(start, start + 8)
 }
+
+const transactionIdOffset = (payload: Uint8Array, offset: number): number =>
+  1 +
+  (payload[offset] === 0x02 ? offset + 3 + Bytes.u16(payload, offset + 1) : offset + 5 + Bytes.u32(payload, offset + 1))

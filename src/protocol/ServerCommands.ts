@@ -179,6 +179,22 @@ const connect: CommandHandler = (context, command) => {
   )
 }
 
+// The same for everybody.
+const connectResult = Amf0.encode([
+  Amf.object({
+    fmsVer: "FMS/3,5,7,7009",
+    capabilities: 31,
+    mode: 1,
+    capsEx: serverCapsEx,
+    videoFourCcInfoMap: Amf.object({ "*": canForward }),
+    audioFourCcInfoMap: Amf.object({ "*": canForward })
+  }),
+  StatusModule.toAmf(StatusModule.status("NetConnection.Connect.Success", "Connection succeeded."), {
+    // Replies are AMF0 whatever was asked for.
+    objectEncoding: 0
+  })
+])
+
 const connected: CommandHandlers["connected"] = (context, transaction) => {
   const options = context.options
   context.send(ProtocolControl.windowAckSize(options.windowAckSize))
@@ -186,27 +202,7 @@ const connected: CommandHandlers["connected"] = (context, transaction) => {
   // Before the first reply that is longer than the default chunk: old librtmp keeps a stale chunk size otherwise.
   context.send(ProtocolControl.setChunkSize(options.chunkSize))
   context.send(UserControl.streamBegin(0))
-  context.send(
-    Command.encode({
-      name: "_result",
-      transactionId: transaction,
-      values: [
-        Amf.object({
-          fmsVer: "FMS/3,5,7,7009",
-          capabilities: 31,
-          mode: 1,
-          capsEx: serverCapsEx,
-          videoFourCcInfoMap: Amf.object({ "*": canForward }),
-          audioFourCcInfoMap: Amf.object({ "*": canForward })
-        }),
-        StatusModule.toAmf(StatusModule.status("NetConnection.Connect.Success", "Connection succeeded."), {
-          // Replies are AMF0 whatever was asked for.
-          objectEncoding: 0
-        })
-      ],
-      streamId: 0
-    })
-  )
+  context.send(Command.encode({ name: "_result", transactionId: transaction, values: connectResult, streamId: 0 }))
 }
 
 const createStream: CommandHandler = (context, command) => {

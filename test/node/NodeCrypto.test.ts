@@ -12,6 +12,21 @@ describe("NodeCrypto", () => {
     assert.isFalse(Bytes.equals(first, NodeCrypto.make.randomBytes(1528)))
   })
 
+  it("never gives the same bytes twice, however often it is asked", () => {
+    const seen = new Set<string>()
+    for (let i = 0; i < 500; i++)
+      seen.add(Bytes.hex(NodeCrypto.make.randomBytes(i % 7 === 0 ? 70_000 : 1528).subarray(0, 16)))
+    assert.strictEqual(seen.size, 500)
+  })
+
+  it("gives bytes that belong to who asked: changing them changes nobody else's", () => {
+    const first = NodeCrypto.make.randomBytes(32)
+    first.fill(0)
+    const second = NodeCrypto.make.randomBytes(32)
+    assert.isFalse(second.every((byte) => byte === 0))
+    assert.notStrictEqual(first.buffer, second.buffer)
+  })
+
   it("computes HMAC-SHA-256 as RFC 4231 has it", () => {
     const short = NodeCrypto.make.hmacSha256(Bytes.fromUtf8("Jefe"), Bytes.fromUtf8("what do ya want for nothing?"))
     assert.strictEqual(Bytes.hex(short), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843")
