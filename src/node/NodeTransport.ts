@@ -1,8 +1,9 @@
 /**
  * The transport on Node: a `net.Server` whose connections are fibers, with synchronous writes straight to the socket.
  *
- * Each connection uses its `net.Socket` directly: reading pauses it while nobody pulls, so that backpressure reaches the peer, and writing is a plain call. A media batch for a thousand viewers
- * is handed to a thousand sockets in one turn of the event loop, where libuv passes it to the kernel without a detour.
+ * Each connection uses its `net.Socket` directly: reading pauses it while nobody pulls, so that backpressure reaches the
+ * peer, and writing is a plain call. A media batch for a thousand viewers is handed to the kernel for a thousand sockets in
+ * one turn of the event loop (`DirectWrite`).
  *
  * **Details**
  *
@@ -16,10 +17,14 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import type { Connection, Endpoint, Listener, ListenOptions } from "../server/Transport.ts"
+import type { Connection, Endpoint, Listener, ListenOptions, ProxyProtocolOptions } from "../server/Transport.ts"
 import { Transport, TransportError } from "../server/Transport.ts"
-import { activatedSockets, rtmpSocketName } from "./SocketActivation.ts"
+import * as DirectWrite from "./DirectWrite.ts"
+import { NodeCertificates } from "./NodeCertificates.ts"
+import type { Certificates } from "./NodeTls.ts"
+import { activatedSockets, rtmpSocketName, rtmpsSocketName } from "./SocketActivation.ts"
 
 const nothing = new Uint8Array(0)
 
@@ -40,8 +45,23 @@ const bufferOf = (bytes: Uint8Array): Buffer => {
 
 const keepAliveInitialDelayMs = 30_000
 
-/** Makes a connection of a `net.Socket` that is paused. It takes over the events of the socket. */
-export const makeConnection = (socket: Net.Socket): Connection => {
+/**
+ * Makes a connection of a `net.Socket` that is paused. It takes over the events of the socket. `remote` is the client where
+ * that is not the peer, `toError` says what an error of the socket means, and `direct` writes past the socket, which must
+ * be a plain one.
+ */
+export const makeConnection = (
+  socket: Net.Socket,
+  remote: Endpoint = peerOf(socket),
+  toError: (cause: Error) => TransportError = brokeOff,
+  direct?: DirectWrite.DirectWrite
+): Connection => {
+  const write = (bytes: Uint8Array): boolean => {
+    if (!socket.writable) return true
+    socket.write(bufferOf(bytes))
+    // The return value of `write` compares with the high-water mark; this says whether the kernel took it all.
+    return socket.writableLength === 0
+  }
   let waiting: Array<() => void> | undefined
   const drained = (): void => {
     const callbacks = waiting!
@@ -49,14 +69,16 @@ export const makeConnection = (socket: Net.Socket): Connection => {
     for (const callback of callbacks) callback()
   }
   return {
-    remote: { host: socket.remoteAddress ?? "unknown", port: socket.remotePort ?? 0 },
-    pull: makePull(socket),
-    write: (bytes) => {
-      if (!socket.writable) return true
-      socket.write(bufferOf(bytes))
-      // The return value of `write` compares with the high-water mark; this says whether the kernel took it all.
-      return socket.writableLength === 0
-    },
+    remote,
+    pull: makePull(socket, toError),
+    write:
+      direct === undefined
+        ? write
+        : (bytes) => {
+            const taken = direct.write(bytes)
+            if (taken === bytes.length) return true
+            return write(taken > 0 ? bytes.subarray(taken) : bytes)
+          },
     bufferedBytes: () => socket.writableLength,
     onDrain: (callback) => {
       if (socket.writableLength === 0) {
@@ -80,6 +102,7 @@ export const makeConnection = (socket: Net.Socket): Connection => {
       })
     },
     end: () => {
+      direct?.close()
       if (socket.writable) socket.end()
     },
     destroy: () => {
@@ -88,18 +111,26 @@ export const makeConnection = (socket: Net.Socket): Connection => {
   }
 }
 
+const plain = (socket: Net.Socket, remote?: Endpoint): Connection =>
+  makeConnection(socket, remote, brokeOff, DirectWrite.make(socket))
+
 /**
  * Opens a TCP listener; the contract is that of `Transport`.
  *
  * The `net.Server` is used as it is: `effect/socket` would give every connection a socket with a scope, a latch and two
  * fibers of its own, of which nothing is used here, and hundreds of viewers that join at once would wait for them.
+ *
+ * `certificates` is what a secure listener shows to clients.
  */
 export const listen = (
   options: ListenOptions,
-  handle: (connection: Connection) => Effect.Effect<void>
+  handle: (connection: Connection) => Effect.Effect<void>,
+  certificates?: Certificates
 ): Effect.Effect<Listener, TransportError, Scope.Scope> =>
   Effect.gen(function* () {
     const runFork = Effect.runForkWith(yield* Effect.context<never>())
+    const connect = options.secure === true ? yield* secured(options, certificates) : plain
+    const door = options.proxyProtocol === undefined ? undefined : yield* doorFor(options.proxyProtocol)
     const serving = new Map<Net.Socket, Fiber.Fiber<void>>()
     const server = Net.createServer({
       noDelay: true,
@@ -107,13 +138,22 @@ export const listen = (
       keepAliveInitialDelay: keepAliveInitialDelayMs,
       pauseOnConnect: true
     })
-    server.on("connection", (socket) => {
-      const fiber = runFork(handle(makeConnection(socket)))
+    const serve = (socket: Net.Socket, connection: Connection): void => {
+      const fiber = runFork(handle(connection))
       serving.set(socket, fiber)
       fiber.addObserver(() => {
         serving.delete(socket)
         socket.destroy()
       })
+    }
+    server.on("connection", (socket) => {
+      if (door === undefined || !door.isTrusted(socket.remoteAddress)) serve(socket, connect(socket))
+      else {
+        const direct = peerOf(socket)
+        door.ask(socket, direct, (answer) => {
+          serve(socket, "error" in answer ? refused(socket, direct, answer.error) : connect(socket, answer.remote))
+        })
+      }
     })
     const died = Deferred.makeUnsafe<TransportError>()
     let closing = false
@@ -125,7 +165,10 @@ export const listen = (
     yield* Effect.acquireRelease(open(server, options), () =>
       Effect.andThen(
         close,
-        Effect.suspend(() => Fiber.interruptAll([...serving.values()]))
+        Effect.suspend(() => {
+          door?.close()
+          return Fiber.interruptAll([...serving.values()])
+        })
       )
     )
     const check = (detail: string): void => {
@@ -153,22 +196,67 @@ const open = (server: Net.Server, options: ListenOptions): Effect.Effect<void, T
     })
   })
 
-/** The transport of Node: TCP through libuv. */
-export const layer: Layer.Layer<Transport> = Layer.succeed(Transport, { listen })
+/** What makes secure connections. */
+const secured = Effect.fnUntraced(function* (options: ListenOptions, certificates: Certificates | undefined) {
+  if (certificates === undefined) {
+    const detail = `cannot speak TLS on ${options.host}:${options.port}: there are no certificates (NodeCertificates)`
+    return yield* new TransportError({ reason: "ListenFailed", detail })
+  }
+  const NodeTls = yield* Effect.promise(() => import("./NodeTls.ts"))
+  return (socket: Net.Socket, remote: Endpoint = peerOf(socket)): Connection =>
+    NodeTls.makeConnection(socket, remote, certificates, makeConnection)
+})
 
-/** The same, listening on the socket that the service manager opened for RTMP, where it has (`LISTEN_FDS`). */
-export const layerActivated: Layer.Layer<Transport> = Layer.effect(
+/** What asks load balancers whose their connections are, where any are trusted. */
+const doorFor = Effect.fnUntraced(function* (options: ProxyProtocolOptions) {
+  if (options.trusted.length === 0) return undefined
+  const NodeProxyProtocol = yield* Effect.promise(() => import("./NodeProxyProtocol.ts"))
+  return yield* Effect.fromResult(NodeProxyProtocol.make(options))
+})
+
+/** A connection that is over before it began. */
+const refused = (socket: Net.Socket, remote: Endpoint, error: TransportError): Connection => ({
+  ...makeConnection(socket, remote),
+  pull: Effect.fail(error)
+})
+
+/** The transport of Node: TCP through libuv, and TLS where `NodeCertificates` is in the environment. */
+export const layer: Layer.Layer<Transport> = Layer.effect(
   Transport,
-  Effect.map(activatedSockets, (sockets) => {
-    const fd = sockets.find(({ name }) => name === rtmpSocketName)?.fd
-    return { listen: fd === undefined ? listen : (options, handle) => listen({ ...options, fd }, handle) }
+  Effect.map(Effect.serviceOption(NodeCertificates), (option) => {
+    const certificates = Option.getOrUndefined(option)
+    return { listen: (options, handle) => listen(options, handle, certificates) }
   })
 )
+
+/** The same, listening on the sockets that the service manager opened for RTMP and RTMPS, where it has (`LISTEN_FDS`). */
+export const layerActivated: Layer.Layer<Transport> = Layer.effect(
+  Transport,
+  Effect.gen(function* () {
+    const sockets = yield* activatedSockets
+    const certificates = Option.getOrUndefined(yield* Effect.serviceOption(NodeCertificates))
+    return {
+      listen: (options, handle) => {
+        const name = options.secure === true ? rtmpsSocketName : rtmpSocketName
+        const fd = sockets.find((socket) => socket.name === name)?.fd
+        return listen(fd === undefined ? options : { ...options, fd }, handle, certificates)
+      }
+    }
+  })
+)
+
+const peerOf = (socket: Net.Socket): Endpoint => ({
+  host: socket.remoteAddress ?? "unknown",
+  port: socket.remotePort ?? 0
+})
 
 const endpoint = (address: string | Net.AddressInfo | null): Endpoint =>
   typeof address === "object" && address !== null
     ? { host: address.address, port: address.port }
     : { host: address ?? "unknown", port: 0 }
+
+const brokeOff = (cause: Error): TransportError =>
+  new TransportError({ reason: "Reset", detail: `the connection broke off (${code(cause)})`, cause })
 
 // Every connection ends with one, and a stack trace would cost more than all the rest of the end.
 const closed = new TransportError({ reason: "Closed", detail: "the peer closed the connection" })
@@ -177,7 +265,7 @@ const closed = new TransportError({ reason: "Closed", detail: "the peer closed t
  * Pulls from the `data` events of a socket. It flows while somebody pulls, and stands still from the first chunk that
  * nobody waited for: then the receive window closes, and the peer waits.
  */
-const makePull = (socket: Net.Socket): Connection["pull"] => {
+const makePull = (socket: Net.Socket, toError: (cause: Error) => TransportError): Connection["pull"] => {
   let chunks: Array<Uint8Array> = []
   let error: TransportError | undefined
   let waiter: ((result: Effect.Effect<ReadonlyArray<Uint8Array>, TransportError>) => void) | undefined
@@ -200,9 +288,7 @@ const makePull = (socket: Net.Socket): Connection["pull"] => {
     socket.pause()
   })
   socket.on("end", () => fail(closed))
-  socket.on("error", (cause: Error) =>
-    fail(new TransportError({ reason: "Reset", detail: `the connection broke off (${code(cause)})`, cause }))
-  )
+  socket.on("error", (cause: Error) => fail(toError(cause)))
   socket.on("close", () => fail(closed))
   return Effect.callback((resume) => {
     if (chunks.length > 0) {
@@ -212,7 +298,9 @@ const makePull = (socket: Net.Socket): Connection["pull"] => {
       return
     }
     if (error !== undefined || socket.destroyed) {
-      resume(Effect.fail(error ?? closed))
+      // An error that has destroyed the socket is told a moment later.
+      const { errored } = socket
+      resume(Effect.fail(error ?? (errored == null ? closed : toError(errored))))
       return
     }
     waiter = resume
