@@ -16,6 +16,9 @@ import * as Effect from "effect/Effect"
 /** The name under which the socket unit hands over the port for RTMP (`SocketActivation.ActivatedSocket.name`). */
 export const rtmpSocketName = "rtmp"
 
+/** The name of the port for RTMPS, likewise. */
+export const rtmpsSocketName = "rtmps"
+
 /** A socket that was handed over: its file descriptor, and the name that its unit gave it (`FileDescriptorName=`). */
 export interface ActivatedSocket {
   readonly fd: number

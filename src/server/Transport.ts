@@ -15,13 +15,47 @@ import type * as Scope from "effect/Scope"
 import type { ClientCertificate } from "../access/Authenticator.ts"
 
 /**
+ * Why TLS was not agreed on.
+ *
+ * - `NotTls`, `HttpSpoken`: the client spoke something else: RTMP in the clear, or HTTP.
+ * - `VersionNotSupported`, `NoCommonCipher`, `NoCommonProtocol` (ALPN): there was nothing to agree on.
+ * - `CertificateMissing`: the server has none to show.
+ * - `CertificateRefused`: the client does not trust the server's.
+ * - `ClientCertificateMissing`, `ClientCertificateUntrusted`, `ClientCertificateNotPinned`: the client has to show one that
+ *   somebody known has issued, and whose key is among those that are allowed.
+ * - `HandshakeBroken`: anything else.
+ */
+export type TlsFailure =
+  | "NotTls"
+  | "HttpSpoken"
+  | "VersionNotSupported"
+  | "NoCommonCipher"
+  | "NoCommonProtocol"
+  | "CertificateMissing"
+  | "CertificateRefused"
+  | "ClientCertificateMissing"
+  | "ClientCertificateUntrusted"
+  | "ClientCertificateNotPinned"
+  | "HandshakeBroken"
+
+/**
  * A listener that could not be opened, or a connection that is no more.
  *
- * `AddressInUse`, `AddressNotAvailable`, `PermissionDenied` and `ListenFailed` are of listeners; `Closed` (the peer
- * ended it in order) and `Reset` (it broke) of connections.
+ * `AddressInUse`, `AddressNotAvailable`, `PermissionDenied` and `ListenFailed` are of listeners; the others of
+ * connections: `Closed` (the peer ended it in order), `Reset` (it broke), `TlsFailed` (TLS was not agreed on; `tls` says
+ * why) and `ProxyRefused` (a load balancer did not say whose connection it is).
  */
 export class TransportError extends Data.TaggedError("TransportError")<{
-  readonly reason: "AddressInUse" | "AddressNotAvailable" | "PermissionDenied" | "ListenFailed" | "Closed" | "Reset"
+  readonly reason:
+    | "AddressInUse"
+    | "AddressNotAvailable"
+    | "PermissionDenied"
+    | "ListenFailed"
+    | "Closed"
+    | "Reset"
+    | "TlsFailed"
+    | "ProxyRefused"
+  readonly tls?: TlsFailure
   readonly detail: string
   readonly cause?: unknown
 }> {
@@ -57,12 +91,16 @@ export interface Security {
  * true, and `pull` fails.
  */
 export interface Connection {
+  /** The client, also where a trusted load balancer stands between. */
   readonly remote: Endpoint
-  /** What TLS agreed on; absent where the connection is in the clear. */
-  readonly security?: Security
+  /**
+   * What TLS agreed on; absent where the connection is in the clear, and until the first `pull` has given bytes: that is
+   * when the handshake is over.
+   */
+  readonly security?: Security | undefined
   /**
    * Waits for bytes, and gives all that have arrived, one or more arrays. Nothing is read from the peer while nobody
-   * pulls. Fails with `Closed` or `Reset`, and keeps failing.
+   * pulls. Fails with the reason for which there is nothing more to come, and keeps failing.
    */
   readonly pull: Effect.Effect<ReadonlyArray<Uint8Array>, TransportError>
   /**
@@ -96,6 +134,15 @@ export interface Listener {
   readonly died?: Effect.Effect<TransportError>
 }
 
+/** Whose PROXY protocol header is believed. */
+export interface ProxyProtocolOptions {
+  /**
+   * Networks in CIDR notation, or single addresses, of load balancers. A connection from there must begin with a header of
+   * version 1 or 2; a header from elsewhere is nothing but wrong bytes. Nobody is trusted where it is empty.
+   */
+  readonly trusted: ReadonlyArray<string>
+}
+
 /** What to listen on. `port` 0 takes any free one; `backlog` is the queue of connections not yet accepted. */
 export interface ListenOptions {
   readonly host: string
@@ -103,8 +150,13 @@ export interface ListenOptions {
   readonly backlog: number
   /** A socket that listens already, as a service manager hands over; host and port have no effect then. */
   readonly fd?: number
-  /** Speak TLS (RTMPS), with the certificates that the transport was given. Absent: in the clear. */
+  /**
+   * Speak TLS (RTMPS), with the certificates that the transport was given. Absent: in the clear. `handle` runs before the
+   * handshake, which begins with the first `pull`: who is refused at the door costs no cryptography.
+   */
   readonly secure?: boolean
+  /** Learn the addresses of clients from load balancers, before `handle` runs. Absent: connections come directly. */
+  readonly proxyProtocol?: ProxyProtocolOptions
 }
 
 /**
