@@ -26,14 +26,24 @@
  * - A chunk stream may start with type 1, as librtmp answers its first ping: the time is the delta, the message stream 0.
  */
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as Bytes from "./Bytes.ts"
+import { ChunkError, type ChunkErrorReason } from "./ChunkError.ts"
 import { DEFAULT_CHUNK_SIZE, EXTENDED_TIMESTAMP, MAX_CHUNK_SIZE, MAX_HEADER_BYTES } from "./ChunkHeader.ts"
-import { ABORT, type Message, SET_CHUNK_SIZE, SET_PEER_BANDWIDTH, WINDOW_ACK_SIZE } from "./Message.ts"
+import {
+  ABORT,
+  COMMAND_AMF0,
+  COMMAND_AMF3,
+  type Message,
+  SET_CHUNK_SIZE,
+  SET_PEER_BANDWIDTH,
+  WINDOW_ACK_SIZE
+} from "./Message.ts"
+
+export { ChunkError, type ChunkErrorReason } from "./ChunkError.ts"
 
 /**
  * What a reader tolerates. All numbers are non-negative integers; each limit is the last value that passes.
@@ -67,72 +77,6 @@ export const defaultLimits: ChunkReaderLimits = {
   maxChunkDebtBytes: 4 * 1024 * 1024
 }
 
-/**
- * Why a chunk stream cannot be read on, with what `ChunkError.value` says then.
- *
- * - `MessageTooLarge`: the announced payload length.
- * - `TooManyChunkStreams`: the id that came on top of the allowed number.
- * - `UninitialisedChunkStream`: the id of a chunk stream that starts with a type 2 or type 3 chunk. Mostly a sign that
- *   reader and sender are out of step.
- * - `InvalidChunkSize`: the announced size, 0 or above 0x7FFFFFFF.
- * - `ChunkSizeAbuse`: the chunk size in force.
- * - `ReassemblyLimit`: the payload bytes that would be held.
- * - `TooManyAnomalies`: their number.
- * - `InvalidControlMessage`: the type of a Set Chunk Size, Window Acknowledgement Size or Set Peer Bandwidth message with
- *   fewer than four bytes.
- * - `AlreadyFailed`: 0. The reader reported another error before.
- */
-export type ChunkErrorReason =
-  | "MessageTooLarge"
-  | "TooManyChunkStreams"
-  | "UninitialisedChunkStream"
-  | "InvalidChunkSize"
-  | "ChunkSizeAbuse"
-  | "ReassemblyLimit"
-  | "TooManyAnomalies"
-  | "InvalidControlMessage"
-  | "AlreadyFailed"
-
-/**
- * A violation of the chunk stream protocol or of a limit. The reader that gave it is dead.
- *
- * `offset` counts bytes from the end of the handshake to the start of the chunk at fault; `value` depends on the reason;
- * `messages` were complete before the fault in the same push; `context` is the beginning of that chunk's header in
- * hexadecimal (at most 12 bytes, empty where there is none).
- */
-export class ChunkError extends Data.TaggedError("ChunkError")<{
-  readonly reason: ChunkErrorReason
-  readonly offset: number
-  readonly value: number
-  readonly messages: ReadonlyArray<Message>
-  readonly context?: string
-}> {
-  /** One line for logs. */
-  override get message(): string {
-    const where = `at byte ${this.offset}${this.context ? ` (${this.context})` : ""}`
-    switch (this.reason) {
-      case "MessageTooLarge":
-        return `message of ${this.value} bytes is too large ${where}`
-      case "TooManyChunkStreams":
-        return `chunk stream ${this.value} is one too many ${where}`
-      case "UninitialisedChunkStream":
-        return `chunk stream ${this.value} not initialised ${where}`
-      case "InvalidChunkSize":
-        return `invalid chunk size ${this.value} ${where}`
-      case "ChunkSizeAbuse":
-        return `too many chunks of ${this.value} bytes ${where}`
-      case "ReassemblyLimit":
-        return `${this.value} bytes of unfinished messages ${where}`
-      case "TooManyAnomalies":
-        return `${this.value} messages cut short ${where}`
-      case "InvalidControlMessage":
-        return `control message of type ${this.value} is too short ${where}`
-      case "AlreadyFailed":
-        return `the chunk reader has failed before, bytes ${where} not read`
-    }
-  }
-}
-
 /** Whether type 3 chunks repeat the extended timestamp, as far as the sender has shown. */
 export type ExtendedTimestampMode = "Unknown" | "Present" | "Absent"
 
@@ -162,6 +106,14 @@ export interface ChunkReader {
   }
   /** Changes `maxMessageBytes` for messages that start from now on: sessions start low and raise it on publish. */
   readonly setMaxMessageBytes: (maxMessageBytes: number) => void
+  /**
+   * Ends every push at the first command message that it completes, from now on: what a command leads to, such as another
+   * `maxMessageBytes`, then holds for whatever is behind it, however the bytes were cut. What was pushed with it waits; the
+   * next push reads on, an empty one too. Absent where a reader does not do that.
+   */
+  readonly stopAtCommands?: () => void
+  /** Bytes that wait for the next push behind a command. They are a view of what was pushed. */
+  readonly heldBytes?: number
 }
 
 /**
@@ -275,6 +227,10 @@ class Reader implements ChunkReader {
   #continuationMode: ExtendedTimestampMode = "Unknown"
   #freshMode: ExtendedTimestampMode = "Unknown"
 
+  #stopsAtCommands = false
+  /** What a push has left behind a command. */
+  #held: Uint8Array = Bytes.empty
+
   #dead = false
   #reason: ChunkErrorReason = "AlreadyFailed"
   #value = 0
@@ -293,17 +249,30 @@ class Reader implements ChunkReader {
     return { continuation: this.#continuationMode, fresh: this.#freshMode }
   }
 
+  get heldBytes(): number {
+    return this.#held.length
+  }
+
+  readonly stopAtCommands = (): void => {
+    this.#stopsAtCommands = true
+  }
+
   readonly setMaxMessageBytes = (maxMessageBytes: number): void => {
     checkLimit("maxMessageBytes", maxMessageBytes)
     this.#maxMessageBytes = maxMessageBytes
   }
 
-  readonly push = (bytes: Uint8Array): Result.Result<ReadonlyArray<Message>, ChunkError> => {
-    const start = this.bytesRead
+  readonly push = (pushed: Uint8Array): Result.Result<ReadonlyArray<Message>, ChunkError> => {
     if (this.#dead) {
-      return Result.fail(new ChunkError({ reason: "AlreadyFailed", offset: start, value: 0, messages: [] }))
+      return Result.fail(new ChunkError({ reason: "AlreadyFailed", offset: this.bytesRead, value: 0, messages: [] }))
     }
-    this.bytesRead += bytes.length
+    this.bytesRead += pushed.length
+    let bytes = pushed
+    if (this.#held.length > 0) {
+      bytes = pushed.length === 0 ? this.#held : Bytes.concat([this.#held, pushed])
+      this.#held = Bytes.empty
+    }
+    const start = this.bytesRead - bytes.length
     const out: Array<Message> = []
     let from = 0
     while (this.#carryLength > 0 && from < bytes.length) {
@@ -319,6 +288,10 @@ class Reader implements ChunkReader {
         // Bytes that might have been an extended timestamp and are not: payload, or even the next header.
         this.#base += after
         if (!this.#read(this.#carry.slice(after, carried), 0, out)) return this.#failure(out)
+        if (this.#stopsAtCommands && out.length > 0 && endsWithCommand(out)) {
+          this.#held = Bytes.concat([this.#held, bytes.subarray(from)])
+          return Result.succeed(out)
+        }
       }
     }
     this.#base = start
@@ -351,6 +324,13 @@ class Reader implements ChunkReader {
           }
         }
         at += chunk
+        if (this.#stopsAtCommands && (stream.typeId === COMMAND_AMF0 || stream.typeId === COMMAND_AMF3)) {
+          // Unless the message goes on.
+          if (stream.received === 0) {
+            this.#held = input.subarray(at)
+            return true
+          }
+        }
       }
       if (at === end) return true
       const after = this.#header(input, at, end)
@@ -579,6 +559,7 @@ class Reader implements ChunkReader {
     this.#high = undefined
     this.#stream = new ChunkStream(0)
     this.#carryLength = 0
+    this.#held = Bytes.empty
     this.#pending = 0
     this.#allocated = 0
     return Result.fail(
@@ -591,6 +572,11 @@ class Reader implements ChunkReader {
       })
     )
   }
+}
+
+const endsWithCommand = (messages: ReadonlyArray<Message>): boolean => {
+  const { typeId } = messages[messages.length - 1]!
+  return typeId === COMMAND_AMF0 || typeId === COMMAND_AMF3
 }
 
 /** Types that must hold their four bytes: without them the sender's intent is lost. The other control types are skipped. */

@@ -54,7 +54,10 @@ export const application = (
   raw: string,
   limits: NameLimits = defaultNameLimits
 ): Result.Result<CanonicalName, NameError> => {
-  const { path, query } = splitQuery(raw)
+  const { path, query: sent } = splitQuery(raw)
+  // librtmp, where it was built with nettle (Debian's, and with it GStreamer's rtmpsink), does not end the base64 of a login:
+  // what lies behind it in memory comes along.
+  const query = /(?:^|&)authmod=/.test(sent) ? sent.replace(/[^\x21-\x7e]/g, "") : sent
   const stripped = path.replace(/\/_definst_\/*$/, "")
   return canonical("application", stripped, query, limits)
 }

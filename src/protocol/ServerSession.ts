@@ -28,16 +28,14 @@ import * as Result from "effect/Result"
 import { AmfCodec } from "./amf/AmfCodec.ts"
 import type { AmfValue } from "./amf/AmfValue.ts"
 import * as Bytes from "./Bytes.ts"
-import type { ChunkError, ChunkReader } from "./ChunkReader.ts"
+import type { ChunkError } from "./ChunkReader.ts"
 import { ChunkReading } from "./ChunkReader.ts"
-import type { ChunkWriter } from "./ChunkWriter.ts"
 import { ChunkWriting } from "./ChunkWriter.ts"
 import * as Command from "./Command.ts"
-import type { ServerHandshake } from "./Handshake.ts"
 import { Handshake } from "./Handshake.ts"
 import * as Message from "./Message.ts"
 import * as ProtocolControl from "./ProtocolControl.ts"
-import type { CommandContext, CommandHandlers, MessageStream } from "./ServerCommands.ts"
+import type { CommandContext, MessageStream } from "./ServerCommands.ts"
 import { ServerCommands } from "./ServerCommands.ts"
 import type {
   AnomalyKind,
@@ -51,33 +49,15 @@ import type {
   StreamRequest
 } from "./Session.ts"
 import { SessionError } from "./Session.ts"
+import { commandsPerSecond, SessionBudgets, tinyMessagesPerSecond } from "./SessionBudgets.ts"
 import type { DeadlinePhase } from "./SessionDeadlines.ts"
 import { SessionDeadlines } from "./SessionDeadlines.ts"
+import type { PendingRequest, SessionParts } from "./SessionParts.ts"
 import type { SessionInput, SessionState } from "./SessionState.ts"
 import * as SessionStateModule from "./SessionState.ts"
 import type { Status } from "./Status.ts"
 import * as StatusModule from "./Status.ts"
-import { TokenBucket } from "./TokenBucket.ts"
 import * as UserControl from "./UserControl.ts"
-
-/** The exchangeable parts of a session, fresh for each connection where they hold state. */
-export interface SessionParts {
-  readonly handshake: ServerHandshake
-  readonly reader: ChunkReader
-  readonly writer: ChunkWriter
-  readonly decodeCommand: Command.DecodeValues
-  readonly commands: CommandHandlers
-}
-
-type Request =
-  | {
-      readonly _tag: "Connect"
-      readonly id: number
-      readonly transaction: Uint8Array
-      readonly request: ConnectRequest
-    }
-  | { readonly _tag: "Publish"; readonly id: number; readonly request: StreamRequest }
-  | { readonly _tag: "Play"; readonly id: number; readonly request: StreamRequest }
 
 // E-RTMP v2, CapsExMask.Reconnect.
 const reconnectCapability = 1
@@ -87,11 +67,7 @@ const noOutputs: ReadonlyArray<SessionOutput> = []
 // Below this, a client asks for so many acknowledgements that answering them costs more than its media.
 const minAckWindow = 65_536
 
-const anomaliesPerSecond = 1
-
-// Many times what a client does that connects, publishes and stops as fast as it can.
-const commandBurst = 200
-const commandsPerSecond = 50
+export type { SessionParts } from "./SessionParts.ts"
 
 class SessionImpl implements Session, CommandContext {
   readonly options: SessionOptions
@@ -104,7 +80,7 @@ class SessionImpl implements Session, CommandContext {
   #failure: ChunkError | undefined
   #outputs: Array<SessionOutput> = []
   #unsent: Array<Uint8Array> = []
-  #request: Request | undefined
+  #request: PendingRequest | undefined
   #requestId = 0
   #backlog: ReadonlyArray<Message.Message> = []
   #backlogAt = 0
@@ -115,8 +91,7 @@ class SessionImpl implements Session, CommandContext {
   #ackWindow: number
   // Anomalies
   #anomalies = 0
-  readonly #anomalyBudget: TokenBucket
-  readonly #commandBudget: TokenBucket
+  readonly #budgets: SessionBudgets
   #readerAnomalies = 0
   #unknownMessages = 0
   #unknownTypes: Set<number> | undefined
@@ -128,9 +103,9 @@ class SessionImpl implements Session, CommandContext {
     this.parts = parts
     this.#deadlines = new SessionDeadlines(options, nowMs)
     this.#now = nowMs
-    this.#anomalyBudget = new TokenBucket(options.maxAnomalies, anomaliesPerSecond, nowMs)
-    this.#commandBudget = new TokenBucket(commandBurst, commandsPerSecond, nowMs)
+    this.#budgets = new SessionBudgets(options.maxAnomalies, nowMs)
     this.#ackWindow = options.windowAckSize
+    parts.reader.stopAtCommands?.()
   }
 
   get isWaiting(): boolean {
@@ -217,6 +192,7 @@ class SessionImpl implements Session, CommandContext {
     this.#backlog = []
     this.#backlogAt = 0
     if (at < backlog.length) this.#process(at === 0 ? backlog : backlog.slice(at))
+    this.#readOn()
     this.#failIfDone()
     return this.#take()
   }
@@ -288,8 +264,8 @@ class SessionImpl implements Session, CommandContext {
   }
 
   requestReconnect(tcUrl: string, description: string): ReadonlyArray<SessionOutput> {
-    if (!this.canReconnect) return noOutputs
-    const status = StatusModule.status("NetConnection.Connect.ReconnectRequest", description)
+    if (this.state !== "Publishing" && !this.canReconnect) return noOutputs
+    const status = StatusModule.leave(this.canReconnect, description)
     this.onStatus(0, status, tcUrl === "" ? undefined : { tcUrl })
     return this.#take()
   }
@@ -349,7 +325,7 @@ class SessionImpl implements Session, CommandContext {
   anomaly(kind: AnomalyKind, detail: string): void {
     this.#anomalies++
     this.output({ _tag: "Anomaly", kind, detail })
-    if (!this.#anomalyBudget.take(this.#now)) {
+    if (!this.#budgets.anomaly(this.#now)) {
       this.close(new SessionError({ reason: "TooManyAnomalies", detail: `too many anomalies, the last: ${detail}` }))
     }
   }
@@ -409,8 +385,20 @@ class SessionImpl implements Session, CommandContext {
   }
 
   #read(bytes: Uint8Array): void {
-    const result = this.parts.reader.push(bytes)
-    const anomalies = this.parts.reader.anomalies
+    this.#push(bytes)
+    this.#readOn()
+  }
+
+  /** Reads what waits behind a command that has been dealt with. */
+  #readOn(): void {
+    const { reader } = this.parts
+    while (reader.heldBytes && this.#request === undefined && this.state !== "Disconnected") this.#push(Bytes.empty)
+  }
+
+  #push(bytes: Uint8Array): void {
+    const { reader } = this.parts
+    const result = reader.push(bytes)
+    const anomalies = reader.anomalies
     if (anomalies !== this.#readerAnomalies) {
       this.#readerAnomalies = anomalies
       // Before the messages: one of them may end the session, and nothing comes after its end.
@@ -422,6 +410,12 @@ class SessionImpl implements Session, CommandContext {
       this.#failure = result.failure
       this.#process(result.failure.messages)
       this.#failIfDone()
+      return
+    }
+    const { length } = result.success
+    if (!this.#budgets.messages(length, reader.bytesRead - (reader.heldBytes ?? 0), this.#now)) {
+      const detail = `more than ${tinyMessagesPerSecond} messages a second of next to nothing`
+      this.close(new SessionError({ reason: "LimitReached", detail }))
       return
     }
     this.#process(result.success)
@@ -501,7 +495,7 @@ class SessionImpl implements Session, CommandContext {
   }
 
   #command(message: Message.Message): void {
-    if (!this.#commandBudget.take(this.#now)) {
+    if (!this.#budgets.command(this.#now)) {
       const detail = `more than ${commandsPerSecond} commands a second`
       this.close(new SessionError({ reason: "LimitReached", detail }))
       return
@@ -574,7 +568,7 @@ class SessionImpl implements Session, CommandContext {
     this.send(ProtocolControl.acknowledgement(this.#bytesReceived % 0x1_0000_0000))
   }
 
-  #takeRequest(requestId: number, nowMs: number): Request | undefined {
+  #takeRequest(requestId: number, nowMs: number): PendingRequest | undefined {
     const request = this.#request
     if (request === undefined || request.id !== requestId) return undefined
     this.#request = undefined

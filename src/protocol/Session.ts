@@ -214,7 +214,8 @@ export interface Session {
   readonly kick: (streamId: number, status: Status, error: SessionError) => ReadonlyArray<SessionOutput>
   /**
    * Asks the client to go on somewhere else: at `tcUrl`, absolute or relative to its own, or at the same URL where that
-   * is empty (E-RTMP v2, Reconnect Request). Does nothing where the client did not declare that it understands.
+   * is empty (E-RTMP v2, Reconnect Request). Where the client did not declare that it understands, a publisher is told
+   * that the server will stop (`Status.leave`), and others are told nothing.
    *
    * **Gotchas** The client goes on sending here until it is connected there, and then leaves by itself.
    */

@@ -25,7 +25,8 @@ export class SessionDeadlines {
   #connectedMs: number
   #idleSinceMs: number
   #lastReceivedMs: number
-  #pinged = false
+  /** When the client was asked for a sign of life in this silence. */
+  #pingedMs: number | undefined
 
   constructor(options: SessionOptions, nowMs: number) {
     this.#options = options
@@ -38,7 +39,7 @@ export class SessionDeadlines {
   /** Bytes came: any are a sign of life, since OBS never answers a ping while it publishes. */
   received(nowMs: number): void {
     this.#lastReceivedMs = nowMs
-    this.#pinged = false
+    this.#pingedMs = undefined
   }
 
   /** The handshake is complete: the wait for connect begins. */
@@ -71,10 +72,23 @@ export class SessionDeadlines {
         }
     }
     const silentMs = nowMs - this.#lastReceivedMs
-    if (silentMs >= options.pingTimeoutMs) return timeout("PingTimeout", "nothing received for", silentMs)
-    if (this.#pinged || silentMs < options.pingIntervalMs) return undefined
-    this.#pinged = true
+    if (this.#pingedMs !== undefined) {
+      return nowMs >= this.#giveUpMs(this.#pingedMs)
+        ? timeout("PingTimeout", "nothing received for", silentMs)
+        : undefined
+    }
+    if (silentMs < options.pingIntervalMs) return undefined
+    this.#pingedMs = nowMs
     return "Ping"
+  }
+
+  /**
+   * Until when a client may answer a ping. Nobody is given up who was not asked: a viewer has nothing to say by itself, and
+   * the server may have been held up, or the machine asleep.
+   */
+  #giveUpMs(pingedMs: number): number {
+    const { pingIntervalMs, pingTimeoutMs } = this.#options
+    return Math.max(this.#lastReceivedMs + pingTimeoutMs, pingedMs + pingTimeoutMs - pingIntervalMs)
   }
 
   /** When something may be due next; infinity for never. */
@@ -89,7 +103,8 @@ export class SessionDeadlines {
         return this.#connectedMs + options.connectTimeoutMs
       case "Idle":
       case "Busy": {
-        const alive = this.#lastReceivedMs + (this.#pinged ? options.pingTimeoutMs : options.pingIntervalMs)
+        const alive =
+          this.#pingedMs === undefined ? this.#lastReceivedMs + options.pingIntervalMs : this.#giveUpMs(this.#pingedMs)
         return phase === "Idle" ? Math.min(alive, this.#idleSinceMs + options.idleTimeoutMs) : alive
       }
     }

@@ -46,11 +46,17 @@ export type StatusCode =
   | "NetStream.Seek.Failed"
   | "NetStream.Failed"
 
-/** A status: its level, its code, and a sentence that clients show to their users. */
+/**
+ * A status: its level, its code, and a sentence that clients show to their users.
+ *
+ * `redirect` is where the client is to go instead, as Flash Media Server has it: `ex.code` 302 and the address twice, as
+ * that of the connection and as the whole one.
+ */
 export interface Status {
   readonly level: StatusLevel
   readonly code: StatusCode
   readonly description: string
+  readonly redirect?: string
 }
 
 /** Makes a status of level `status`. */
@@ -60,8 +66,23 @@ export const status = (code: StatusCode, description: string): Status => ({ leve
 export const error = (code: StatusCode, description: string): Status => ({ level: "error", code, description })
 
 /**
+ * The status that asks a client to go elsewhere. One that did not declare that it follows a ReconnectRequest (E-RTMP v2) is
+ * told that the server will stop; FFmpeg, OBS and GStreamer read on, and others may end by themselves.
+ */
+export const leave = (canReconnect: boolean, description: string): Status =>
+  status(canReconnect ? "NetConnection.Connect.ReconnectRequest" : "NetConnection.Connect.AppShutdown", description)
+
+/**
  * The information object for a status, with `extra` members after the three standard ones (`details`, `clientid`,
  * `objectEncoding`, …).
  */
 export const toAmf = (status: Status, extra?: Readonly<Record<string, AmfValue.AmfValue>>): AmfObject =>
-  AmfValue.object({ level: status.level, code: status.code, description: status.description, ...extra })
+  AmfValue.object({
+    level: status.level,
+    code: status.code,
+    description: status.description,
+    ...(status.redirect === undefined
+      ? {}
+      : { ex: AmfValue.object({ code: 302, redirect: status.redirect, redirect2: status.redirect }) }),
+    ...extra
+  })

@@ -19,14 +19,14 @@ export class TokenBucket {
     this.#atMs = nowMs
   }
 
-  /** Takes one token. Gives back whether there was one. */
-  take(nowMs: number): boolean {
+  /** Takes one token, or so many. Gives back whether there were as many; where not, none is taken. */
+  take(nowMs: number, count = 1): boolean {
     if (nowMs > this.#atMs) {
       this.#tokens = Math.min(this.#capacity, this.#tokens + ((nowMs - this.#atMs) * this.#perSecond) / 1_000)
       this.#atMs = nowMs
     }
-    if (this.#tokens < 1) return false
-    this.#tokens--
+    if (this.#tokens < count) return false
+    this.#tokens -= count
     return true
   }
 }

@@ -12,6 +12,7 @@
  * })
  * ```
  */
+import * as Array from "effect/Array"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -34,7 +35,8 @@ import { StreamRegistry } from "../live/StreamRegistry.ts"
 import * as LogLevels from "../observability/LogLevels.ts"
 import { ServerSession } from "../protocol/ServerSession.ts"
 import type { SessionState } from "../protocol/SessionState.ts"
-import { Admission, MemoryStatus } from "./Admission.ts"
+import { AddressLimits } from "./AddressLimits.ts"
+import { Admission, FileStatus, MemoryStatus, type Refusal } from "./Admission.ts"
 import type { ConnectionEnvironment } from "./ConnectionEnvironment.ts"
 import * as DeadlineWheel from "./DeadlineWheel.ts"
 import * as Departure from "./Departure.ts"
@@ -42,6 +44,7 @@ import { Diagnostics } from "./Diagnostics.ts"
 import { withAdvice } from "./Errors.ts"
 import { Counts, Life } from "./Life.ts"
 import * as Listening from "./Listening.ts"
+import { RefusalReports } from "./RefusalReports.ts"
 import { RtmpConnection } from "./RtmpConnection.ts"
 import type { DrainOptions, ServerAdmin, StopOptions, StreamInfo } from "./ServerAdmin.ts"
 import type { ServerEvent } from "./ServerEvents.ts"
@@ -52,8 +55,8 @@ import * as ServerLog from "./ServerLog.ts"
 import * as ServerOptions from "./ServerOptions.ts"
 import { StopSignal } from "./StopSignal.ts"
 import { make as makeSupervisor, Supervisor } from "./Supervisor.ts"
-import type { Connection, Endpoint, TransportError } from "./Transport.ts"
-import { Transport } from "./Transport.ts"
+import type { Connection, Endpoint, ListenOptions } from "./Transport.ts"
+import { Transport, TransportError } from "./Transport.ts"
 import * as Turns from "./Turns.ts"
 
 /** A snapshot of a server. */
@@ -82,10 +85,15 @@ export interface ServerStatistics {
   readonly live: RegistryStatistics
 }
 
+/** Where a server listens: RTMP in the clear (`rtmp`), or with TLS (`rtmps`). */
+export interface ListenerAddress extends Endpoint {
+  readonly protocol: Listening.ListenerName
+}
+
 interface Running {
-  readonly listening: Listening.Listening
-  /** Opens the port anew when it dies. */
-  readonly keeper: Fiber.Fiber<void, unknown>
+  readonly listeners: ReadonlyArray<Listening.Listening>
+  /** Open the ports anew when they die. */
+  readonly keepers: ReadonlyArray<Fiber.Fiber<void, unknown>>
   readonly address: Endpoint
   readonly scope: Scope.Closeable
   readonly startedMs: number
@@ -96,12 +104,15 @@ const toMillis = (duration: Duration.Input): number => Duration.toMillis(Duratio
 /**
  * A server that can be started, stopped and watched.
  *
- * - `start` opens the listener and gives the bound address. Starting a running server gives the same address. A listener
- *   that dies later is opened anew by the supervisor, at the same address, and no connection notices.
- * - `stop` closes the port at once and moves clients away as `drain` does (see `ServerAdmin`); what is left shortly before
- *   the grace is over is told the end, and dropped when it is. It returns when all have gone, and the server can be
- *   started again. A viewer that does not read cannot hold it, and `force` (or a second signal) ends all waiting.
- * - `address` is where it listens, or undefined.
+ * - `start` opens the listeners (RTMP, RTMPS, or both) and gives the address of the first. Starting a running server gives
+ *   the same address. A listener that dies later is opened anew by the supervisor, at the same address, and no connection
+ *   notices; the others go on.
+ * - `stop` closes the port at once and moves clients away as `drain` does (see `ServerAdmin`), but lets every publisher go
+ *   on for the grace, to bring its stream to an end by itself; what is left shortly before the grace is over is told the
+ *   end, and dropped when it is. It returns when all have gone, and the server can be started again. A viewer that does
+ *   not read cannot hold it, and `force` (or a second signal) ends all waiting.
+ * - `address` is where it listens first, or undefined; `addresses` is all of it, without listeners that are being opened
+ *   anew.
  * - `events` tells of connections and the server, `streamEvents` of streams, both from the moment of subscription on.
  * - The rest is `ServerAdmin`'s.
  *
@@ -113,6 +124,7 @@ export class RtmpServer extends Context.Service<
     readonly start: Effect.Effect<Endpoint, TransportError>
     readonly stop: (options?: StopOptions) => Effect.Effect<void>
     readonly address: Effect.Effect<Endpoint | undefined>
+    readonly addresses: Effect.Effect<ReadonlyArray<ListenerAddress>>
     readonly events: Stream.Stream<ServerEvent>
     readonly streamEvents: Stream.Stream<StreamEvent>
     readonly statistics: Effect.Effect<ServerStatistics>
@@ -167,7 +179,8 @@ const make = Effect.gen(function* () {
   const moment = (): Moment => ({ nowMs: wheel.nowMs(), epochMs: clock.currentTimeMillisUnsafe() })
 
   let sessionOptions = ServerOptions.session(config)
-  const admission = new Admission(config.limits, yield* MemoryStatus)
+  const admission = new Admission(config.limits, yield* MemoryStatus, yield* FileStatus)
+  const addresses = new AddressLimits(config.limits, wheel.nowMs())
   const connections = new Map<string, RtmpConnection>()
   const disabled = new Set<string>()
   const rates = new ServerInfo.Rates()
@@ -185,12 +198,14 @@ const make = Effect.gen(function* () {
       diagnostics.note(`${event.connectionId}: ${event.detail}`, clock.currentTimeMillisUnsafe())
     }
     emitEvent(event)
-    const line = ServerLog.serverLine(event)
-    if (!ServerLog.isEnabled(line, minimumLevel, levels)) return
-    // A rush of viewers is served first; their lines follow in the next turns, in order.
-    logging.later(() => runFork(ServerLog.write(line)))
+    // A rush of viewers is served first; their lines are made in the next turns, in order.
+    logging.later(() => {
+      const line = ServerLog.serverLine(event)
+      if (ServerLog.isEnabled(line, minimumLevel, levels)) runFork(ServerLog.write(line))
+    })
   }
   life.onChange = (from, to) => emit({ _tag: "LifecycleChanged", from, to })
+  const refusals = new RefusalReports(wheel, (report) => emit({ _tag: "ConnectionRefused", ...report }))
   const turns = Turns.make()
   const environment: ConnectionEnvironment = {
     wheel,
@@ -216,6 +231,7 @@ const make = Effect.gen(function* () {
       config = next
       sessionOptions = ServerOptions.session(next)
       admission.limits = next.limits
+      addresses.reconfigure(next.limits, wheel.nowMs())
       registry.reconfigure(ServerOptions.live(next))
     }
     // What those who are connected were promised stays; limits and what comes after follow the new configuration.
@@ -231,39 +247,65 @@ const make = Effect.gen(function* () {
     return count
   }
 
-  const handle = (transportConnection: Connection): Effect.Effect<void> =>
+  /** Why nobody is let in from an address now; one that is, `key` is counted by. */
+  const refusal = ({ remote }: Connection, key: string | undefined): Refusal | undefined => {
+    const nowMs = wheel.nowMs()
+    const isDraining = life.isLeaving
+    const reason = isDraining ? undefined : authenticator.refusal?.(remote.host)
+    if (reason !== undefined) return { limit: "access", max: 0, reason }
+    const limit = admission.refusal({ nowMs, isDraining, connections: connections.size, handshakes })
+    return limit ?? (key === undefined ? undefined : addresses.enter(key, nowMs))
+  }
+
+  const handle = (listener: Listening.ListenerName) => (transportConnection: Connection) =>
     Effect.suspend(() => {
-      const refusal = admission.refusal({
-        nowMs: wheel.nowMs(),
-        isDraining: life.isLeaving,
-        connections: connections.size,
-        handshakes
-      })
-      if (refusal !== undefined) {
-        emit({ _tag: "ConnectionRefused", remote: transportConnection.remote, ...refusal })
+      const { remote } = transportConnection
+      const key = addresses.keyOf(remote.host)
+      const refused = refusal(transportConnection, key)
+      if (refused !== undefined) {
+        refusals.add(refused, remote, listener, wheel.nowMs())
         transportConnection.destroy()
         return Effect.void
       }
       const id = `c${++counts.accepted}`
       const session = sessions.make(sessionOptions, wheel.nowMs())
-      const connection = new RtmpConnection(id, transportConnection, session, environment)
+      const connection = new RtmpConnection(id, transportConnection, session, environment, listener)
       connections.set(id, connection)
       return Effect.ensuring(
         connection.run,
         Effect.sync(() => {
           connections.delete(id)
+          if (key !== undefined) addresses.leave(key)
           counts.ended(connection)
           if (connections.size === 0) life.emptied()
         })
       )
     })
 
+  /** What to listen on, by name. */
+  const wanted = (): ReadonlyArray<readonly [Listening.ListenerName, ListenOptions]> => {
+    const { listen, tls } = config
+    const { backlog, proxyProtocol } = listen
+    return [
+      ...(listen.enabled ? [["rtmp", { host: listen.host, port: listen.port, backlog, proxyProtocol }] as const] : []),
+      ...(tls.enabled
+        ? [["rtmps", { host: tls.host, port: tls.port, backlog, proxyProtocol, secure: true }] as const]
+        : [])
+    ]
+  }
+
   const start = one.withPermits(1)(
     Effect.gen(function* () {
       if (running !== undefined) return running.address
       life.enter("Starting")
       const scope = yield* Scope.make()
-      const listening = yield* Listening.open(transport, config.listen, handle).pipe(
+      const listeners = yield* Effect.forEach(wanted(), ([name, options]) =>
+        Listening.open(transport, options, handle(name), name)
+      ).pipe(
+        Effect.filterOrFail(
+          Array.isArrayNonEmpty,
+          () => new TransportError({ reason: "ListenFailed", detail: "neither listen.enabled nor tls.enabled is set" })
+        ),
         Scope.provide(scope),
         Effect.mapError(withAdvice),
         Effect.onError(() =>
@@ -273,13 +315,17 @@ const make = Effect.gen(function* () {
           )
         )
       )
-      const { address } = listening
-      const keeper = yield* Effect.forkIn(supervisor.supervise("listener", listening.keep), scope)
-      running = { listening, keeper, address, scope, startedMs: wheel.nowMs() }
-      life.enter("Running")
-      yield* Effect.logInfo("listening").pipe(
-        Effect.annotateLogs({ room: "server", protocol: "rtmp", host: address.host, port: address.port })
+      const keepers = yield* Effect.forEach(listeners, ({ keep, name }) =>
+        Effect.forkIn(supervisor.supervise(name === "rtmp" ? "listener" : `listener ${name}`, keep), scope)
       )
+      const [{ address }] = listeners
+      running = { listeners, keepers, address, scope, startedMs: wheel.nowMs() }
+      life.enter("Running")
+      for (const { address, name } of listeners) {
+        yield* Effect.logInfo("listening").pipe(
+          Effect.annotateLogs({ room: "server", protocol: name, host: address.host, port: address.port })
+        )
+      }
       return address
     })
   )
@@ -314,16 +360,20 @@ const make = Effect.gen(function* () {
   )
 
   const finish = Effect.fnUntraced(function* (was: Running, options: StopOptions) {
-    const { keeper, listening, scope, startedMs } = was
+    const { keepers, listeners, scope, startedMs } = was
     running = undefined
     const stopMs = wheel.nowMs()
     const open = connections.size
     const graceMs = options.force === true ? 0 : toMillis(options.grace ?? config.shutdown.grace)
     life.cancel()
     life.enter("Stopping")
-    yield* Effect.logInfo("stopping").pipe(Effect.annotateLogs({ room: "lifecycle", connections: open, graceMs }))
-    yield* Fiber.interrupt(keeper)
-    yield* listening.close
+    // Somebody may sit before a terminal, and wonder.
+    const hint = open > 0 && graceMs > 0 ? { hint: "a second signal or `effect-rtmp stop --force` ends it now" } : {}
+    yield* Effect.logInfo("stopping").pipe(
+      Effect.annotateLogs({ room: "lifecycle", connections: open, graceMs, ...hint })
+    )
+    yield* Fiber.interruptAll(keepers)
+    yield* Effect.forEach(listeners, (listening) => listening.close, { discard: true })
     if (options.force !== true) {
       const detail = "The server is stopping."
       tell({ reason: "ServerStopping", detail, reconnectTo: options.reconnectTo ?? config.shutdown.reconnectTo })
@@ -335,6 +385,7 @@ const make = Effect.gen(function* () {
     const dropped = connections.size
     for (const connection of [...connections.values()]) connection.destroy()
     yield* Scope.close(scope, Exit.void)
+    refusals.flush()
     const now = wheel.nowMs()
     const { accepted, past, publications, reasons, refused } = counts
     emit({
@@ -420,7 +471,13 @@ const make = Effect.gen(function* () {
   return RtmpServer.of({
     start,
     stop,
-    address: Effect.sync(() => running?.listening.boundTo),
+    address: Effect.sync(() => running?.listeners.at(0)?.boundTo),
+    addresses: Effect.sync(
+      () =>
+        running?.listeners.flatMap(({ boundTo, name }) =>
+          boundTo === undefined ? [] : [{ protocol: name, ...boundTo }]
+        ) ?? []
+    ),
     events,
     streamEvents: streamEvents.events,
     statistics: Effect.sync(() => {
@@ -437,7 +494,7 @@ const make = Effect.gen(function* () {
         states,
         handshakes: states.Connecting + states.Handshaking,
         accepted: counts.accepted,
-        refused: counts.refused,
+        refused: counts.refused + refusals.untold,
         handshakesCompleted: counts.handshakesCompleted,
         echoMismatches: counts.echoMismatches,
         distributionTargetBitsPerSecond: config.limits.distributionBitrate,
@@ -447,7 +504,7 @@ const make = Effect.gen(function* () {
     }),
     connections: Effect.sync(() => {
       const now = moment()
-      return Array.from(connections.values(), (connection) => ServerInfo.connection(connection, rates, now))
+      return globalThis.Array.from(connections.values(), (connection) => ServerInfo.connection(connection, rates, now))
     }),
     connection: (id) =>
       Effect.sync(() => {

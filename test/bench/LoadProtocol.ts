@@ -23,6 +23,8 @@ export interface PlayWork {
   readonly viewers: number
   /** New connections per second. */
   readonly perSecond: number
+  /** Through TLS; whose certificate it is does not matter. */
+  readonly secure?: boolean
 }
 
 /** Work for a process that connects, sends `connect`, and then says nothing any more. */
@@ -42,6 +44,8 @@ export interface ReadWork {
   readonly viewers: number
   /** New connections per second. */
   readonly perSecond: number
+  /** Through TLS; whose certificate it is does not matter. */
+  readonly secure?: boolean
 }
 
 /** What a load generator is to do. */

@@ -13,8 +13,8 @@ import { latencyPercentile, percentile } from "./LoadProtocol.ts"
 import type { BenchError } from "./Process.ts"
 import * as Process from "./Process.ts"
 import type { Goal, Lookup, Metrics } from "./Report.ts"
-import type { Floor, Served, Target } from "./Targets.ts"
-import { application } from "./Targets.ts"
+import type { Floor, FloorResult, Served, Target } from "./Targets.ts"
+import { application, secured, temporaryFolder, tlsFloor } from "./Targets.ts"
 
 /** One server in a scenario. */
 export interface Run {
@@ -61,6 +61,8 @@ interface Load {
   readonly viewers: number
   /** New viewers per second. */
   readonly perSecond?: number
+  /** Viewers come through TLS. */
+  readonly secure?: boolean
 }
 
 interface Running {
@@ -104,13 +106,15 @@ const bringUp = Effect.fnUntraced(function* (
   const served = yield* target.start(settings)
   const { publishers, streams } = yield* publishersFor(served, load)
   const perSecond = load.perSecond ?? 400
+  const secure = load.secure === true
   const viewers = yield* Loaders.start({
     role: "play",
-    port: served.port,
+    port: secure ? served.securePort! : served.port,
     application,
     streams,
     viewers: load.viewers,
-    perSecond
+    perSecond,
+    secure
   })
   yield* viewers.started(30_000 + (load.viewers / perSecond) * 2_000)
   yield* Effect.sleep(plan.quick ? quickSettleMs : settleMs)
@@ -242,16 +246,8 @@ const fanOut = (plan: Plan, viewers: number): Scenario => {
             server,
             measure: Effect.suspend(() => {
               const cadence = cadences.get(of) ?? hertz
-              return Effect.map(
-                floor.run(viewers, cadence, kbps, plan.seconds),
-                ({ bytes, cpuSeconds, refused, seconds }): Metrics => ({
-                  cpuPerGbit: cpuSeconds / ((bytes * 8) / 1e9),
-                  cpuPercent: (100 * cpuSeconds) / seconds,
-                  gbps: (bytes * 8) / 1e9 / seconds,
-                  deliveredPercent: ((bytes * 8) / 1e3 / seconds / viewers / kbps) * 100,
-                  writesPerViewer: cadence,
-                  ...(refused > 0 ? { refused } : {})
-                })
+              return Effect.map(floor.run(viewers, cadence, kbps, plan.seconds), (result) =>
+                floorMetrics(result, viewers, kbps, cadence)
               )
             })
           })))
@@ -279,6 +275,21 @@ const fanOut = (plan: Plan, viewers: number): Scenario => {
     ]
   }
 }
+
+const floorMetrics = (
+  { bytes, cpuSeconds, refused, residentMb, seconds }: FloorResult,
+  viewers: number,
+  kbps: number,
+  cadence: number
+): Metrics => ({
+  cpuPerGbit: cpuSeconds / ((bytes * 8) / 1e9),
+  cpuPercent: (100 * cpuSeconds) / seconds,
+  gbps: (bytes * 8) / 1e9 / seconds,
+  deliveredPercent: ((bytes * 8) / 1e3 / seconds / viewers / kbps) * 100,
+  writesPerViewer: cadence,
+  ...(residentMb === undefined ? {} : { rssMb: residentMb }),
+  ...(refused > 0 ? { refused } : {})
+})
 
 const join = (plan: Plan): Scenario => {
   const viewers = plan.quick ? 50 : 500
@@ -373,6 +384,46 @@ const wide = (plan: Plan): Scenario => {
       ...limit(get, name, "lost packets", oursName, "lost", { atMost: 0 }),
       ...limit(get, name, "delivered", oursName, "gbps", { atLeast: plan.quick ? 0.097 : 0.485 }, "Gbit/s")
     ]
+  }
+}
+
+const tls = (plan: Plan): Scenario => {
+  const load: Load = {
+    streams: 1,
+    videoKbps: 904,
+    audioKbps: 96,
+    viewers: plan.quick ? 20 : 500,
+    perSecond: 200,
+    secure: true
+  }
+  const kbps = load.videoKbps + load.audioKbps
+  const name = "tls"
+  const floorName = "TLS floor on Node"
+  let cadence = 25
+  const ours = plan.ours("balanced")
+  return {
+    name,
+    about: `one stream of ${kbps} kbit/s to ${load.viewers} viewers through TLS`,
+    runs: [
+      {
+        server: ours.name,
+        measure: Effect.gen(function* () {
+          const folder = yield* temporaryFolder
+          const metrics = yield* played(plan, ours, load, secured(folder)).measure
+          cadence = metrics.writesPerViewer ?? cadence
+          return metrics
+        })
+      },
+      {
+        server: floorName,
+        measure: Effect.suspend(() =>
+          Effect.map(tlsFloor(load.viewers, cadence, kbps, plan.seconds), (result) =>
+            floorMetrics(result, load.viewers, kbps, cadence)
+          )
+        )
+      }
+    ],
+    goals: (get) => ratio(get, name, "CPU per gigabit, of a bare TLS server on Node", oursName, floorName, 1.3)
   }
 }
 
@@ -548,6 +599,7 @@ export const all = (plan: Plan): ReadonlyArray<Scenario> => [
   ingest(plan, 1),
   ...(plan.quick ? [] : [ingest(plan, 10)]),
   wide(plan),
+  tls(plan),
   stall(plan),
   idle(plan)
 ]

@@ -22,6 +22,8 @@ import * as Process from "./Process.ts"
 export interface Served {
   readonly pid: number
   readonly port: number
+  /** The port for RTMPS, where it was asked for. */
+  readonly securePort?: number
 }
 
 /** A server that can be started. */
@@ -68,15 +70,29 @@ export const ours = (mode: "low" | "balanced" | "throughput", flags: ReadonlyArr
           ...settings
         }
       })
-      const port = yield* Process.untilLine(child, "the port it listens on", listeningPort, 20_000)
-      return { pid: child.pid, port }
+      const port = yield* Process.untilLine(child, "the port it listens on", listeningPort("rtmp"), 20_000)
+      if (settings?.RTMP_TLS_ENABLED !== "true") return { pid: child.pid, port }
+      const securePort = yield* Process.untilLine(child, "the port for RTMPS", listeningPort("rtmps"), 20_000)
+      return { pid: child.pid, port, securePort }
     })
 })
 
-const listeningPort = (line: string): number | undefined => {
-  const port = /listening/i.test(line) ? /"port":"?(\d+)/.exec(line)?.[1] : undefined
-  return port === undefined ? undefined : Number(port)
-}
+/** Settings of ours with which it serves RTMPS too, with a certificate that it makes in a folder. */
+export const secured = (folder: string): Readonly<Record<string, string>> => ({
+  RTMP_TLS_ENABLED: "true",
+  RTMP_TLS_HOST: "127.0.0.1",
+  RTMP_TLS_PORT: "0",
+  RTMP_TLS_SELF_SIGNED: "true",
+  RTMP_TLS_DIRECTORY: folder
+})
+
+const listeningPort =
+  (protocol: "rtmp" | "rtmps") =>
+  (line: string): number | undefined => {
+    const isOurs = line.includes('"message":"listening"') && line.includes(`"protocol":"${protocol}"`)
+    const port = isOurs ? /"port":"?(\d+)/.exec(line)?.[1] : undefined
+    return port === undefined ? undefined : Number(port)
+  }
 
 /** nginx with its RTMP module as Debian packages it: one worker, no log. */
 export const nginx = (): Peer => {
@@ -196,6 +212,8 @@ export interface FloorResult {
   readonly bytes: number
   readonly seconds: number
   readonly refused: number
+  /** Resident memory in megabytes of 2^20 bytes, of a floor that tells. */
+  readonly residentMb?: number
 }
 
 /** The floor, or the reason why there is none. */
@@ -210,6 +228,39 @@ export type Floor =
     }
   | { readonly name: string; readonly missing: string }
 
+/** The floor of RTMPS: a bare TLS server on Node. */
+export const tlsFloor = (
+  viewers: number,
+  writesPerSecond: number,
+  kbps: number,
+  seconds: number
+): Effect.Effect<FloorResult, BenchError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const script = fileURLToPath(new URL("tlsFloor.ts", import.meta.url))
+    const args = [script, ...[viewers, writesPerSecond, kbps, seconds].map(String)]
+    return yield* floorResult(yield* Process.spawn({ name: "TLS floor", command: process.execPath, args }), {
+      viewers,
+      seconds,
+      secure: true
+    })
+  })
+
+/** Lets a floor write to readers, and takes its result. */
+const floorResult = Effect.fnUntraced(function* (
+  child: Process.Child,
+  { seconds, secure, viewers }: { readonly viewers: number; readonly seconds: number; readonly secure: boolean }
+): Effect.fn.Return<FloorResult, BenchError, Scope.Scope> {
+  const { port } = JSON.parse(yield* Process.untilLine(child, "its port", (line) => line, 10_000)) as { port: number }
+  yield* Loaders.start({ role: "read", port, viewers, perSecond: secure ? 400 : 1_000, secure })
+  const line = yield* Process.untilLine(
+    child,
+    "its result",
+    (line) => (line.includes("cpuSeconds") ? line : undefined),
+    seconds * 1e3 + 30_000
+  )
+  return JSON.parse(line) as FloorResult
+})
+
 /** Compiles the floor into a folder. */
 export const floor = (folder: string): Floor => {
   const source = fileURLToPath(new URL("floor.c", import.meta.url))
@@ -222,17 +273,7 @@ export const floor = (folder: string): Floor => {
       Effect.gen(function* () {
         const args = [viewers, writesPerSecond, kbps, seconds].map(String)
         const child = yield* Process.spawn({ name: "floor", command: binary, args })
-        const { port } = JSON.parse(yield* Process.untilLine(child, "its port", (line) => line, 10_000)) as {
-          port: number
-        }
-        yield* Loaders.start({ role: "read", port, viewers, perSecond: 1_000 })
-        const line = yield* Process.untilLine(
-          child,
-          "its result",
-          (line) => (line.includes("cpuSeconds") ? line : undefined),
-          seconds * 1e3 + 30_000
-        )
-        return JSON.parse(line) as FloorResult
+        return yield* floorResult(child, { viewers, seconds, secure: false })
       })
   }
 }

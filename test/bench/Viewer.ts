@@ -7,6 +7,7 @@
  * the server's window asks, and reads the stamps of `Synthetic`.
  */
 import * as Net from "node:net"
+import * as Tls from "node:tls"
 import * as ChunkWriter from "../../src/protocol/ChunkWriter.ts"
 import type { ClientMachine } from "../../src/protocol/ClientSession.ts"
 import type { ClientOutput } from "../../src/protocol/ClientSessionState.ts"
@@ -57,21 +58,38 @@ const chunkStream = (): ChunkStream => {
   return { length: 0, left: 0, typeId: 0, extended: false, headHas: 0, head, view: new DataView(head.buffer) }
 }
 
-/** Connects, and reads whatever comes as a `Viewer` reads, without looking at it. */
-export const readAll = (port: number, onConnect: () => void, onBytes: (length: number) => void): void => {
-  Net.connect({
+/** Connects, through TLS where `secure`, and hands over how many bytes have come into the read buffer. */
+const connect = (
+  port: number,
+  secure: boolean,
+  onConnect: () => void,
+  onBytes: (length: number) => void
+): Net.Socket => {
+  const options = {
     host: "127.0.0.1",
     port,
     noDelay: true,
     onread: {
       buffer: readBuffer,
-      callback: (length) => {
+      callback: (length: number) => {
         onBytes(length)
         return true
       }
     }
-  })
-    .on("connect", onConnect)
+  }
+  return secure
+    ? Tls.connect({ ...options, rejectUnauthorized: false }).on("secureConnect", onConnect)
+    : Net.connect(options).on("connect", onConnect)
+}
+
+/** Connects, and reads whatever comes as a `Viewer` reads, without looking at it. */
+export const readAll = (
+  port: number,
+  secure: boolean,
+  onConnect: () => void,
+  onBytes: (length: number) => void
+): void => {
+  connect(port, secure, onConnect, onBytes)
     // The floor ends before its readers.
     .on("error", () => {})
 }
@@ -110,25 +128,25 @@ export class Viewer {
   #acknowledged = 0
   #window = Number.POSITIVE_INFINITY
 
-  constructor(port: number, session: ClientMachine, tally: Tally, connectOnly: boolean, onReady: () => void) {
+  constructor(
+    port: number,
+    secure: boolean,
+    session: ClientMachine,
+    tally: Tally,
+    connectOnly: boolean,
+    onReady: () => void
+  ) {
     this.#session = session
     this.#tally = tally
     this.#connectOnly = connectOnly
     this.#onReady = onReady
     this.#startedMs = performance.now()
-    this.#socket = Net.connect({
-      host: "127.0.0.1",
+    this.#socket = connect(
       port,
-      noDelay: true,
-      onread: {
-        buffer: readBuffer,
-        callback: (length) => {
-          this.#read(readBuffer, length)
-          return true
-        }
-      }
-    })
-    this.#socket.on("connect", () => this.#apply(session.start(Date.now())))
+      secure,
+      () => this.#apply(session.start(Date.now())),
+      (length) => this.#read(readBuffer, length)
+    )
     // The close event that follows says all there is to know.
     this.#socket.on("error", () => {})
     this.#socket.on("close", () => {

@@ -114,7 +114,8 @@ const connect = (work: PlayWork | IdleWork): Load => {
       const stream = work.role === "play" ? work.streams[viewers.length % work.streams.length]! : "idle"
       const tcUrl = `rtmp://127.0.0.1:${port}/${application}`
       const session = sessions.make({ intent: "play", application, stream, tcUrl }, defaultClientOptions)
-      viewers.push(new Viewer(port, session, tally, work.role === "idle", onReady))
+      const secure = work.role === "play" && work.secure === true
+      viewers.push(new Viewer(port, secure, session, tally, work.role === "idle", onReady))
     }
     if (viewers.length < wanted) setTimeout(open, 5)
   }
@@ -153,7 +154,7 @@ const connect = (work: PlayWork | IdleWork): Load => {
   }
 }
 
-const read = ({ perSecond, port, viewers }: ReadWork): Load => {
+const read = ({ perSecond, port, secure = false, viewers }: ReadWork): Load => {
   let opened = 0
   let connected = 0
   let bytes = 0
@@ -163,6 +164,7 @@ const read = ({ perSecond, port, viewers }: ReadWork): Load => {
     for (; opened < due; opened++) {
       readAll(
         port,
+        secure,
         () => {
           if (++connected === viewers) say({ notice: "started" })
         },

@@ -35,10 +35,10 @@ describe("every known hostile input", () => {
   }
 
   it("is shown here where it is a peer of the running server", () => {
-    const peers = [...textOf("hostile/Server.test.ts").matchAll(/^ {2}\[\n? *"([^"]+)",/gm)].map((match) => match[1]!)
+    const peers = [...textOf("hostile/Peers.ts").matchAll(/^ {2}\[\n? *"([^"]+)",/gm)].map((match) => match[1]!)
     const listed = new Set(
       Object.values(Cases).flatMap((cases) =>
-        cases.flatMap(({ shown }) => shown.flatMap(([file, test]) => (file === "hostile/Server.test.ts" ? [test] : [])))
+        cases.flatMap(({ shown }) => shown.flatMap(([file, test]) => (file === "hostile/Peers.ts" ? [test] : [])))
       )
     )
     assert.isAbove(peers.length, 50)

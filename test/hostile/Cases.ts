@@ -1,8 +1,9 @@
 /**
  * Every hostile or broken input that the server is known to meet, and the test that shows what becomes of it.
  *
- * A case stands at the lowest layer that shows it; what can be seen from the network is in `Server.test.ts` besides. The
- * names are those of tests, or of rows in the table of a test: `Cases.test.ts` looks them up.
+ * A case stands at the lowest layer that shows it; what can be seen from the network is in `Peers.ts` besides, whose
+ * peers `Server.test.ts` sends to a running server. The names are those of tests, or of rows in the table of a test:
+ * `Cases.test.ts` looks them up.
  */
 
 /** Where a case is shown: a file below `test/`, and text that names the test there. */
@@ -28,7 +29,8 @@ const registry = "live/Registry.test.ts"
 const outbox = "live/Outbox.test.ts"
 const gop = "live/GopCache.test.ts"
 const server = "server/RtmpServer.test.ts"
-const here = "hostile/Server.test.ts"
+const here = "hostile/Peers.ts"
+const faults = "hostile/Faults.test.ts"
 const hostile = "hostile/Session.test.ts"
 const relay = "hostile/RelaySafety.test.ts"
 
@@ -277,6 +279,7 @@ export const inAmf: ReadonlyArray<Case> = [
     [hostile, "takes the names of JavaScript's own properties for what they are"]
   ),
   one("dates of nothing, XML with entities", [amf0, "date NaN"], [amf0, "keeps XML with entities as text"]),
+  one("bytes behind the last argument", ["protocol/Pipelining.test.ts", "do not stand for an argument, or for the"]),
   one("values behind the last argument", [hostile, "and ignores values behind it"]),
   one(
     "AMF3 messages without a selector",
@@ -518,7 +521,10 @@ export const onTheWay: ReadonlyArray<Case> = [
   one(
     "a stop with live streams",
     [server, "tells viewers the end and publishers an error, waits for them, and leaves nothing behind"],
-    ["server/Departure.test.ts", "lets those who follow a ReconnectRequest move, with their viewers"]
+    [
+      "server/Departure.test.ts",
+      "asks those to move who follow, tells the other publishers, and lets both end with their viewers"
+    ]
   ),
   one("an error status that must arrive", [
     "server/Closing.test.ts",
@@ -531,6 +537,27 @@ export const onTheWay: ReadonlyArray<Case> = [
   one(
     "a defect in what serves a connection",
     [server, "survives a defect of its authenticator, which ends that connection alone"],
-    [server, "survives a defect of an outbox, which ends that viewer's connection alone"]
+    [server, "survives a defect of an outbox, which ends that viewer's connection alone"],
+    [faults, "the fiber of a connection may die of a defect, over and over"]
+  ),
+  one(
+    "messages of next to nothing, a million a second",
+    ["protocol/Pipelining.test.ts", "close a connection that sends them as fast as the line carries"],
+    [here, "a flood of empty audio"]
+  ),
+  one("clients that are killed at any point", [faults, "may be gone after any byte, and leaves nothing behind"]),
+  one(
+    "a process without file descriptors",
+    [faults, "turns connections away while some are left for other things, says so, and recovers when others go"],
+    [faults, "neither spins nor dies where there is none left at all, and recovers"]
+  ),
+  one("a network that is cut", [
+    faults,
+    "ends those behind it for their silence, lets them come back, and nobody else notices"
+  ]),
+  one(
+    "an address that connects without end",
+    ["server/AddressLimits.test.ts", "hold one address to its connections, give a place back when one ends"],
+    ["server/AddressLimits.test.ts", "is refused with one event at once, one for the rest of the second"]
   )
 ]

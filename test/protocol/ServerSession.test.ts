@@ -547,9 +547,28 @@ describe("moving a client away", () => {
     assert.strictEqual(Amf.get(command.args[0], "tcUrl"), undefined)
   })
 
-  it.each([0, 2, 14, Number.NaN, -2])("asks nothing of a client with capsEx %s", (capsEx) => {
-    const peer = asking(capsEx)
-    assert.isFalse(peer.session.canReconnect)
+  it.each([0, 2, 14, Number.NaN, -2])(
+    "tells a publisher with capsEx %s that the server will stop, no more",
+    (capsEx) => {
+      const peer = asking(capsEx)
+      peer.drain()
+      assert.isFalse(peer.session.canReconnect)
+      peer.take(peer.session.requestReconnect("", "Maintenance."))
+      const command = Result.getOrThrow(Command.decode(peer.received[0]!))
+      assert.deepStrictEqual([command.name, command.transactionId, peer.received[0]!.streamId], ["onStatus", 0, 0])
+      // Of level `error`, FFmpeg would take it for the end.
+      assert.strictEqual(Amf.getString(command.args[0], "level"), "status")
+      assert.strictEqual(Amf.getString(command.args[0], "code"), "NetConnection.Connect.AppShutdown")
+      peer.message(media(Message.AUDIO, [0xaf, 1, 2]))
+      assert.deepStrictEqual([peer.outputs.at(-1)?._tag, peer.closed], ["Media", undefined])
+    }
+  )
+
+  it("says nothing to one that neither publishes nor follows", () => {
+    const peer = new SessionPeer()
+      .shakeHands()
+      .command("connect", 1, [Amf.object({ app: "live" })])
+      .accept()
     assert.deepStrictEqual(peer.session.requestReconnect("rtmp://other/live", "Maintenance."), [])
   })
 

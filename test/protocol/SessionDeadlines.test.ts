@@ -13,9 +13,19 @@ describe("SessionDeadlines", () => {
     ["Busy", "PingTimeout", defaultOptions.pingTimeoutMs]
   ] as const)("ends the phase %s with %s at its time and not before", (phase, expected, afterMs) => {
     const deadlines = new SessionDeadlines(defaultOptions, 500)
-    deadlines.due("Busy", 500 + afterMs - 1)
+    // A ping, at its own time.
+    deadlines.due("Busy", 500 + defaultOptions.pingIntervalMs)
     assert.strictEqual(reason(deadlines.due(phase, 500 + afterMs - 1)), undefined)
     assert.strictEqual(reason(deadlines.due(phase, 500 + afterMs)), expected)
+  })
+
+  it("gives up nobody who was not asked: a server that was held up asks first, and waits", () => {
+    const deadlines = new SessionDeadlines(defaultOptions, 0)
+    const waitMs = defaultOptions.pingTimeoutMs - defaultOptions.pingIntervalMs
+    assert.strictEqual(deadlines.due("Busy", 500_000), "Ping")
+    assert.strictEqual(deadlines.nextMs("Busy"), 500_000 + waitMs)
+    assert.strictEqual(deadlines.due("Busy", 500_000 + waitMs - 1), undefined)
+    assert.strictEqual(reason(deadlines.due("Busy", 500_000 + waitMs)), "PingTimeout")
   })
 
   it("never ends a client that waits for the server's own decision", () => {

@@ -11,12 +11,13 @@ const state = (change: Partial<AdmissionState> = {}): AdmissionState => ({
   ...change
 })
 
-const limits = { maxConnections: 10, maxPendingHandshakes: 4, minFreeMemory: 1_000 }
+const limits = { maxConnections: 10, maxPendingHandshakes: 4, minFreeMemory: 1_000, minFreeFiles: 0 }
 const plenty = { freeBytes: () => 1e12 }
+const files = { freeFiles: () => 1e6 }
 
 describe("admission", () => {
   it("lets in up to each limit, and names the one that is reached", () => {
-    const admission = new Admission(limits, plenty)
+    const admission = new Admission(limits, plenty, files)
     const refusal = (change: Partial<AdmissionState>) => admission.refusal(state(change))
     assert.strictEqual(refusal({ connections: 9, handshakes: () => 3 }), undefined)
     assert.deepStrictEqual(refusal({ connections: 10 }), { limit: "connections", max: 10 })
@@ -25,7 +26,7 @@ describe("admission", () => {
   })
 
   it("follows new limits at once", () => {
-    const admission = new Admission(limits, plenty)
+    const admission = new Admission(limits, plenty, files)
     admission.limits = { ...limits, maxConnections: 1 }
     assert.deepStrictEqual(admission.refusal(state({ connections: 1 })), { limit: "connections", max: 1 })
   })
@@ -39,7 +40,7 @@ describe("admission", () => {
         return freeBytes
       }
     }
-    const admission = new Admission(limits, memory)
+    const admission = new Admission(limits, memory, files)
     const at = (nowMs: number) => admission.refusal(state({ nowMs }))?.limit
     assert.strictEqual(looks, 0)
     assert.strictEqual(at(0), undefined)
@@ -59,7 +60,21 @@ describe("admission", () => {
         throw new Error("asked")
       }
     }
-    assert.strictEqual(new Admission({ ...limits, minFreeMemory: 0 }, memory).refusal(state()), undefined)
+    assert.strictEqual(new Admission({ ...limits, minFreeMemory: 0 }, memory, files).refusal(state()), undefined)
+  })
+
+  it("keeps files free, counting those who came in since it looked", () => {
+    let freeFiles = 12
+    const admission = new Admission({ ...limits, minFreeFiles: 10 }, plenty, { freeFiles: () => freeFiles })
+    const at = (nowMs: number) => admission.refusal(state({ nowMs }))
+    // The one that asks has been opened already, and is not free any more.
+    assert.deepStrictEqual([at(0), at(1), at(2)], [undefined, undefined, undefined])
+    assert.deepStrictEqual(at(3), { limit: "files", max: 10 })
+    freeFiles = 9
+    assert.deepStrictEqual(at(1_000), { limit: "files", max: 10 })
+    freeFiles = 10
+    assert.strictEqual(at(2_000), undefined)
+    assert.deepStrictEqual(at(2_001), { limit: "files", max: 10 })
   })
 
   it.effect("turns a connection away with an event that names the memory, and leaves those who are there", () => {
@@ -75,7 +90,7 @@ describe("admission", () => {
       yield* TestServer.settle
       assert.deepInclude(
         log.find((event) => event._tag === "ConnectionRefused"),
-        { limit: "memory", max: 65_536 }
+        { limit: "memory", max: 65_536, freeBytes: 1 }
       )
       yield* first.createStream
     }).pipe(

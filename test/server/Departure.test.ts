@@ -27,7 +27,7 @@ const summary = (log: ReadonlyArray<ServerEvent>) => {
 }
 
 describe("a graceful stop", () => {
-  it.effect("lets those who follow a ReconnectRequest move, with their viewers, and ends the others at once", () =>
+  it.effect("asks those to move who follow, tells the other publishers, and lets both end with their viewers", () =>
     Effect.gen(function* () {
       const log = yield* events
       const server = yield* RtmpServer
@@ -40,13 +40,19 @@ describe("a graceful stop", () => {
       const ofB = yield* viewer("b")
       const stop = yield* stopping({ grace: "30 seconds", reconnectTo: "rtmp://other/live" })
       assert.strictEqual(yield* server.lifecycle, "Stopping")
-      yield* deaf.waitForStatus("NetStream.Publish.Denied")
-      yield* deaf.waitForClose
-      yield* ofB.waitForStatus("NetStream.Play.UnpublishNotify")
-      yield* ofB.waitForClose
+      yield* deaf.waitForStatus("NetConnection.Connect.AppShutdown")
       yield* follows.waitForStatus("NetConnection.Connect.ReconnectRequest")
       yield* follows.send(Media.interFrame(33))
-      yield* pass("20 seconds")
+      yield* deaf.send(Media.interFrame(33))
+      yield* pass("10 seconds")
+      assert.strictEqual(frames(ofB).at(-1), "inter @33")
+      // What an encoder does when its stream is over.
+      yield* deaf.call("deleteStream", [null, 1])
+      yield* deaf.end
+      yield* ofB.waitForStatus("NetStream.Play.UnpublishNotify")
+      yield* ofB.waitForClose
+      yield* ofB.end
+      yield* pass("10 seconds")
       assert.strictEqual(frames(ofA).at(-1), "inter @33")
       assert.strictEqual(yield* server.address, undefined)
       // The publisher is connected elsewhere, and unpublishes here; its viewers are told then.
@@ -70,8 +76,50 @@ describe("a graceful stop", () => {
       })
       assert.isAbove(numbers.bytesReceived, 4 * 3_073)
       assert.isAbove(numbers.bytesSent, 4 * 3_073)
-      assert.deepStrictEqual(reasons, { ClientClosed: 1, StreamEnded: 2, ServerStopping: 1 })
-    }).pipe(Effect.provide(TestServer.layer()))
+      assert.deepStrictEqual(reasons, { ClientClosed: 2, StreamEnded: 2 })
+    }).pipe(Effect.provide(TestServer.layer({ publisher: { silentAfter: "1 minute" } })))
+  )
+
+  it.effect("gives a publisher that cannot move the grace, and the status that ends encoders then", () =>
+    Effect.gen(function* () {
+      const log = yield* events
+      const deaf = yield* publisher("a")
+      yield* deaf.send(...opening)
+      const to = yield* viewer("a")
+      const stop = yield* stopping({ grace: "20 seconds" })
+      yield* deaf.waitForStatus("NetConnection.Connect.AppShutdown")
+      yield* pass("17900 millis")
+      yield* deaf.send(Media.interFrame(66))
+      yield* settle
+      assert.strictEqual(frames(to).at(-1), "inter @66")
+      yield* pass("200 millis")
+      yield* deaf.waitForStatus("NetStream.Publish.Denied")
+      yield* to.waitForStatus("NetStream.Play.UnpublishNotify")
+      yield* deaf.end
+      yield* to.end
+      yield* settle
+      yield* Fiber.join(stop)
+      yield* settle
+      assert.deepInclude(summary(log), { connections: 2, dropped: 0 })
+    }).pipe(Effect.provide(TestServer.layer({ publisher: { silentAfter: "1 minute" } })))
+  )
+
+  it.effect("is not held by viewers who have nothing to see: none published, or the publisher is lost", () =>
+    Effect.gen(function* () {
+      const lost = yield* publisher("a")
+      yield* lost.send(...opening)
+      const orphan = yield* viewer("a")
+      const early = yield* viewer("b")
+      yield* lost.end
+      yield* settle
+      const stop = yield* stopping({ grace: "30 seconds" })
+      for (const idle of [orphan, early]) {
+        yield* idle.waitForClose
+        yield* idle.end
+      }
+      yield* settle
+      yield* Fiber.join(stop)
+    }).pipe(Effect.provide(TestServer.layer({ publisher: { resumeGrace: "1 minute" } })))
   )
 
   it.effect(
@@ -119,6 +167,8 @@ describe("a graceful stop", () => {
         yield* settle
       }
       const stop = yield* stopping({ grace: "10 minutes" })
+      yield* from.call("deleteStream", [null, 1])
+      yield* from.end
       yield* pass("31 seconds")
       yield* Fiber.join(stop)
       yield* settle

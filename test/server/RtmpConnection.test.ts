@@ -137,3 +137,21 @@ describe("a publisher with two streams", () => {
 })
 
 const onSecond = (message: Message.Message): Message.Message => ({ ...message, streamId: 2 })
+
+describe("signs of life", () => {
+  it.effect("are asked for in time also where that is sooner than the deadline of the handshake was", () =>
+    Effect.gen(function* () {
+      const log = yield* events
+      yield* publisher("a")
+      const viewer = yield* TestServer.viewer("a")
+      const pings = () => viewer.received.filter(({ payload, typeId }) => typeId === 4 && payload[1] === 6).length
+      yield* pass("700 millis")
+      assert.strictEqual(pings(), 1)
+      yield* viewer.send(ProtocolControl.acknowledgement(1))
+      yield* pass("900 millis")
+      assert.strictEqual(pings(), 2)
+      yield* pass("2 seconds")
+      assert.deepStrictEqual(closes(log), ["PingTimeout in Publishing", "PingTimeout in Subscribing"])
+    }).pipe(Effect.provide(TestServer.layer({ session: { pingInterval: "500 ms", pingTimeout: "1500 ms" } })))
+  )
+})

@@ -291,6 +291,8 @@ describe("stopping", () => {
       const to = yield* viewer("a")
       const waiting = yield* viewer("b")
       const stopping = yield* Effect.forkChild(server.stop())
+      yield* from.waitForStatus("NetConnection.Connect.AppShutdown")
+      yield* pass("28 seconds")
       yield* to.waitForStatus("NetStream.Play.UnpublishNotify")
       yield* from.waitForStatus("NetStream.Publish.Denied")
       yield* waiting.waitForClose

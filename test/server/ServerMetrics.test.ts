@@ -256,14 +256,14 @@ describe("a server with metrics", () => {
     Effect.gen(function* () {
       const health = yield* Health
       const rtmp = yield* RtmpServer
-      const reasons = Effect.map(health.ready, (report) => report.checks.map((check) => check.reason))
+      const reasons = Effect.map(health.ready, (report) => report.checks.map((check) => check.reason)[0])
       assert.strictEqual((yield* health.ready).status, "ok")
       yield* rtmp.drain()
-      assert.deepStrictEqual(yield* reasons, ["the server moves its clients away"])
+      assert.strictEqual(yield* reasons, "the server moves its clients away")
       yield* rtmp.resume
-      assert.deepStrictEqual(yield* reasons, [""])
+      assert.strictEqual(yield* reasons, "")
       yield* rtmp.stop()
-      assert.deepStrictEqual(yield* reasons, ["the server does not listen"])
+      assert.strictEqual(yield* reasons, "the server does not listen")
       assert.strictEqual((yield* health.live).status, "ok")
     }).pipe(Effect.provide(server([])), Effect.provideService(Metric.MetricRegistry, new Map()))
   )

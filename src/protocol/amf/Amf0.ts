@@ -39,22 +39,27 @@ import {
  *
  * `lenientEnd` accepts the end of the input, where a key would begin, as the end of an object or ECMA array that is not
  * inside another value. For metadata; a command that ends so is cut off.
+ *
+ * `required` is how many values there must be: what behind them is no value is ignored, with everything after it.
  */
 export interface Amf0DecodeOptions extends DecodeOptions {
   readonly lenientEnd?: boolean | undefined
+  readonly required?: number | undefined
 }
 
 /** Decodes all values up to the end of the input. Fails with the first error; what came before it is not given out. */
 export const decode = (bytes: Uint8Array, options?: Amf0DecodeOptions): Result.Result<Array<AmfValue>, AmfError> => {
+  const values: Array<AmfValue> = []
   try {
     const input = new AmfInput(bytes, options?.offset, options?.limits)
     const reader = new Amf0Reader(input, options?.lenientEnd === true)
-    const values: Array<AmfValue> = []
     while (input.offset < input.end) values.push(reader.value())
     return Result.succeed(values)
   } catch (error) {
-    if (error instanceof AmfError) return Result.fail(error)
-    throw error
+    if (!(error instanceof AmfError)) throw error
+    return values.length >= (options?.required ?? Number.POSITIVE_INFINITY)
+      ? Result.succeed(values)
+      : Result.fail(error)
   }
 }
 

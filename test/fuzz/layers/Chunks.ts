@@ -8,7 +8,7 @@ import { Output } from "../Output.ts"
 import { hashOf, Random } from "../Random.ts"
 
 const ids = [2, 3, 4, 6, 6, 6, 63, 64, 319, 320, 65_599]
-const types = [8, 9, 9, 9, 20, 18, 1, 2, 3, 4, 5, 6, 0, 22, 255]
+const types = [8, 9, 9, 9, 20, 20, 17, 18, 1, 2, 3, 4, 5, 6, 0, 22, 255]
 const lengths = [0, 1, 3, 4, 5, 30, 127, 128, 129, 300, 1000, 0xffffff]
 const times = [0, 20, 20, 40, 0xfffffe, 0xffffff, 0x1000000, 0xffffffff, 0xfffffff0, 0x80000000]
 const sizes = [1, 2, 3, 64, 127, 128, 129, 4096, 65_536, 0x7fffffff, 0, 0x80000000, 0xffffffff]
@@ -77,15 +77,27 @@ interface Outcome {
   error: { readonly reason: string; readonly offset: number; readonly value: number } | undefined
 }
 
+const maxHeaderBytes = 18
+
 const read = (
   limits: Partial<ChunkReader.ChunkReaderLimits>,
   maxChunkStreams: number,
-  pieces: Iterable<Uint8Array>
+  pieces: Iterable<Uint8Array>,
+  stops = false
 ) => {
   const reader = ChunkReader.make(limits)
+  if (stops) reader.stopAtCommands!()
   const outcome: Outcome = { messages: [], error: undefined }
   for (const piece of pieces) {
-    const pushed = reader.push(piece)
+    let pushed = reader.push(piece)
+    while (stops && Result.isSuccess(pushed) && reader.heldBytes! > 0) {
+      const last = pushed.success.at(-1)?.typeId
+      ensure(last === 20 || last === 17, "a stop without a command")
+      // What was carried of a header may turn out to be payload, and is held with the rest.
+      ensure(reader.heldBytes! <= piece.length + maxHeaderBytes, "more is held than was pushed")
+      outcome.messages.push(...pushed.success)
+      pushed = reader.push(new Uint8Array(0))
+    }
     if (Result.isFailure(pushed)) {
       const { messages, offset, reason, value } = pushed.failure
       ensure(pushed.failure instanceof ChunkReader.ChunkError, "an error that is no ChunkError")
@@ -106,14 +118,29 @@ const read = (
   return outcome
 }
 
-/** Pieces of a size that the input itself picks. */
-export function* cut(input: Uint8Array, random: Random): Generator<Uint8Array> {
+/** Where pieces are smallest, they are so for about as many bytes of a long input, and larger around them. */
+const finePieces = 48
+
+/**
+ * Pieces of a size that the input itself picks, each a view of one copy.
+ *
+ * A long input in single bytes would take most of the time of its check: there it is a part of it, anywhere, that is
+ * taken to pieces so small.
+ */
+export const cut = (input: Uint8Array, random: Random): ReadonlyArray<Uint8Array> => {
   const largest = random.pick([1, 2, 7, 40, 400])
+  const copy = input.slice()
+  const pieces: Array<Uint8Array> = []
+  const fineBytes = finePieces * largest
+  const fineFrom = input.length > 2 * fineBytes ? random.below(input.length - fineBytes) : 0
+  const fineTo = input.length > 2 * fineBytes ? fineFrom + fineBytes : input.length
   for (let at = 0; at < input.length; ) {
-    const size = 1 + random.below(largest)
-    yield input.slice(at, at + size)
-    at += size
+    const size = at >= fineFrom && at < fineTo ? 1 + random.below(largest) : 1 + random.below(400)
+    const to = at < fineFrom ? Math.min(at + size, fineFrom) : at + size
+    pieces.push(copy.subarray(at, to))
+    at = to
   }
+  return pieces
 }
 
 const tight: Partial<ChunkReader.ChunkReaderLimits> = {
@@ -146,7 +173,7 @@ export const chunkLayer: Layer = {
     const limits = isTight ? tight : {}
     const streams = isTight ? 4 : 64
     const whole = read(limits, streams, [input])
-    const parts = read(limits, streams, cut(input, random))
+    const parts = read(limits, streams, cut(input, random), random.once(2))
     ensure(same(whole.messages, parts.messages), "a partition gives other messages")
     ensure(same(whole.error, parts.error), "a partition gives another error", () =>
       JSON.stringify([whole.error, parts.error])

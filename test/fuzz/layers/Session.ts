@@ -31,11 +31,7 @@ const noHandshake: ServerSession.SessionParts["handshake"] = {
     })
 }
 
-const options: SessionOptions = {
-  ...defaultOptions,
-  // What is read together with a connect is still judged by the limit before it: no difference where both are the same.
-  maxMessageBytes: defaultOptions.maxCommandBytes
-}
+const options: SessionOptions = defaultOptions
 
 /** What came of a session, without what may depend on how its bytes were cut: answers to pings, acknowledgements. */
 interface Transcript {
@@ -406,7 +402,9 @@ const scripts: ReadonlyArray<(random: Random) => void> = [
     })
     message(out, 9, 1, 6, () => out.bytes(videoHeader))
     for (let i = 0; i < 4; i++) {
-      message(out, 9, 1, 6, () => out.bytes([i === 0 ? 0x17 : 0x27, 1, 0, 0, 0]).noise(random, 8 + random.below(200)))
+      message(out, 9, 1, 6, () =>
+        out.bytes([i === 0 ? 0x17 : 0x27, 1, 0, 0, 0]).noise(random, 8 + random.below(random.once(4) ? 200 : 20))
+      )
       message(out, 8, 1, 4, () => out.bytes([0xaf, 1]).noise(random, 20))
     }
     command(out, random, "FCUnpublish", 0, () => {
@@ -458,8 +456,17 @@ export const sessionLayer: Layer = {
   generate: (random) => {
     out.clear()
     random.pick(scripts)(random)
-    rechunk(random, out.finish())
+    // Some end early, as connections do.
+    const script = out.finish()
+    rechunk(random, random.once(3) ? script.subarray(0, ends(random, script)) : script)
     return out.finish()
   },
   check
+}
+
+/** The end of one of the messages of a script. */
+const ends = (random: Random, script: Uint8Array): number => {
+  let at = 0
+  for (let count = 1 + random.below(8); count > 0 && at < script.length; count--) at += 12 + Bytes.u24(script, at + 4)
+  return at
 }

@@ -1,0 +1,208 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
+import type { AccessAttempt } from "../../src/access/AccessPolicy.ts"
+import { ConfigStore } from "../../src/config/ConfigStore.ts"
+import type { RtmpConfigInput } from "../../src/config/RtmpConfig.ts"
+import { AccessControl } from "../../src/server/AccessControl.ts"
+import { RtmpServer } from "../../src/server/RtmpServer.ts"
+import * as Harness from "../http/AdminHarness.ts"
+import * as Media from "../support/Media.ts"
+import * as TestServer from "../support/TestServer.ts"
+
+const { client, settle } = TestServer
+
+const run = <A, E, R>(input: RtmpConfigInput, effect: Effect.Effect<A, E, R>) =>
+  effect.pipe(Effect.scoped, Effect.provide(Harness.services(input)))
+
+/** What becomes of a request: the code of the status. */
+const attempt = (action: "publish" | "play", name: string, application = "live") =>
+  Effect.gen(function* () {
+    const from = yield* client
+    yield* from.handshake
+    const connected = yield* Effect.result(from.connect(application))
+    if (connected._tag === "Failure") return `${connected.failure.code}`
+    const streamId = yield* from.createStream
+    const result = yield* Effect.result(from[action](streamId, name))
+    return result._tag === "Success" ? result.success.code : `${result.failure.code}`
+  })
+
+const granted = "NetStream.Publish.Start"
+const denied = "NetStream.Publish.Denied"
+
+const reload = (input: RtmpConfigInput) =>
+  Effect.gen(function* () {
+    const sources = yield* Harness.Sources
+    sources.input = { ...sources.input, ...input }
+    yield* (yield* ConfigStore).reload
+  })
+
+describe("a server without anything configured", () => {
+  it.effect("lets everybody in, without a fiber that waits, and says that it is open", () =>
+    run(
+      {},
+      Effect.gen(function* () {
+        const control = yield* AccessControl
+        assert.deepStrictEqual(yield* control.state, { open: true, required: [], methods: [], keysEnabled: false })
+        assert.strictEqual(yield* attempt("publish", "a"), granted)
+        assert.isUndefined(control.authenticator.ended)
+      })
+    )
+  )
+})
+
+describe("stream keys", () => {
+  const allow = { ann: "key-of-ann application=live stream=a*", bob: "key-of-bob actions=play" }
+
+  it.effect("are asked of publishers, in the query of name or application; viewers need none", () =>
+    run(
+      { auth: { keys: { allow } } },
+      Effect.gen(function* () {
+        assert.strictEqual(yield* attempt("publish", "a?key=key-of-ann"), granted)
+        assert.strictEqual(yield* attempt("publish", "a2", "live?key=key-of-ann"), granted)
+        for (const name of ["a", "a?key=key-of-bob", "b?key=key-of-ann"]) {
+          assert.strictEqual(yield* attempt("publish", name), denied, name)
+        }
+        assert.strictEqual(yield* attempt("play", "a"), "NetStream.Play.Start")
+      })
+    )
+  )
+
+  it.effect("are asked of viewers where that is required, and denied in words that players show", () =>
+    run(
+      { auth: { required: "play", keys: { allow } } },
+      Effect.gen(function* () {
+        assert.strictEqual(yield* attempt("play", "a"), "NetStream.Play.Failed")
+        assert.strictEqual(yield* attempt("play", "a?key=key-of-bob"), "NetStream.Play.Start")
+        assert.strictEqual(yield* attempt("publish", "a"), granted)
+      })
+    )
+  )
+
+  it.effect("may be the name of the stream, which then nobody gets to see", () =>
+    run(
+      { auth: { keys: { in: "name", allow: { ann: "key-of-ann publishAs=show" } } } },
+      Effect.gen(function* () {
+        const log = yield* TestServer.events
+        const from = yield* TestServer.publisher("key-of-ann")
+        yield* from.send(Media.videoHeader(), Media.keyframe(0))
+        yield* TestServer.viewer("show")
+        yield* settle
+        assert.strictEqual(yield* attempt("publish", "key-of-eve"), denied)
+        yield* settle
+        assert.notInclude(JSON.stringify(log), "key-of")
+      })
+    )
+  )
+
+  it.effect("made at run time hold at once and survive a reload; a revoked one opens nothing", () =>
+    run(
+      { auth: { keys: { enabled: true } } },
+      Effect.gen(function* () {
+        const control = yield* AccessControl
+        const { info, key } = yield* control.createKey({ stream: "a" })
+        const name = `a?key=${Redacted.value(key)}`
+        const first = yield* TestServer.publisher(name)
+        const [session] = yield* control.sessions(info.credential)
+        const [connection] = yield* (yield* RtmpServer).connections
+        assert.strictEqual(session, connection?.id)
+        yield* first.end
+        yield* TestServer.pass("3 seconds")
+        assert.deepStrictEqual(yield* control.sessions(info.credential), [])
+        yield* reload({ auth: { keys: { enabled: true, allow: { ann: "key-of-ann" } } } })
+        assert.strictEqual(yield* attempt("publish", `a?key=${Redacted.value(key)}`), granted)
+        assert.deepStrictEqual(
+          (yield* control.listKeys).map(({ id }) => id),
+          ["ann", info.id]
+        )
+        yield* control.revokeKey(info.id)
+        assert.strictEqual(yield* attempt("publish", name), denied)
+      })
+    )
+  )
+})
+
+describe("the access list", () => {
+  it.effect("refuses by address, for an application and an action", () =>
+    run(
+      { acl: { rules: ["deny all application=closed", "deny all application=live actions=publish"] } },
+      Effect.gen(function* () {
+        assert.strictEqual(yield* attempt("publish", "a"), denied)
+        assert.strictEqual(yield* attempt("play", "a"), "NetStream.Play.Start")
+        assert.strictEqual(yield* attempt("publish", "a", "other"), granted)
+        assert.strictEqual(yield* attempt("publish", "a", "closed"), "NetConnection.Connect.Rejected")
+      })
+    )
+  )
+})
+
+describe("failures", () => {
+  it.effect("block an address at the fifth for auth.block.duration, over a reload, until it is freed", () =>
+    run(
+      { auth: { keys: { allow: { ann: "key-of-ann" } }, block: { duration: "10 minutes" } } },
+      Effect.gen(function* () {
+        const control = yield* AccessControl
+        const told = yield* Effect.forkScoped(Stream.runCollect(Stream.take(control.attempts, 10)))
+        yield* settle
+        for (let i = 0; i < 4; i++) yield* attempt("publish", "a?key=key-of-eve")
+        assert.deepStrictEqual(yield* control.blocked, [])
+        yield* attempt("publish", "a?key=key-of-eve")
+        const [blocked] = yield* control.blocked
+        assert.strictEqual(blocked?.remainingMs, 600_000)
+        assert.strictEqual(control.authenticator.refusal?.(blocked!.address), "TooManyFailures")
+        yield* reload({ auth: { keys: { allow: { bob: "key-of-bob" } }, block: { duration: "10 minutes" } } })
+        assert.strictEqual((yield* control.blocked).length, 1)
+        assert.isTrue(yield* control.unblock(blocked!.address))
+        assert.strictEqual(yield* attempt("publish", "a?key=key-of-bob"), granted)
+        const attempts = yield* Fiber.join(told)
+        assert.deepStrictEqual(shown(attempts[9]!), "publish live/a CredentialInvalid by key, blocked")
+        assert.notInclude(JSON.stringify(attempts), "key-of")
+      })
+    )
+  )
+})
+
+describe("a reload", () => {
+  it.effect("changes the rules for whoever asks from then on, and refuses what cannot be had as a whole", () =>
+    run(
+      {},
+      Effect.gen(function* () {
+        const from = yield* TestServer.publisher("a")
+        yield* reload({ auth: { keys: { allow: { ann: "key-of-ann" } } } })
+        assert.strictEqual(yield* attempt("publish", "b"), denied)
+        yield* from.send(Media.videoHeader(), Media.keyframe(0))
+        const error = yield* Effect.flip(reload({ auth: { jwt: { publicKeyFile: "/nowhere/key.pem" } } }))
+        assert.include(error.message, "auth.jwt.publicKeyFile")
+        assert.strictEqual(yield* attempt("publish", "b?key=key-of-ann"), granted)
+        yield* reload({ auth: {} })
+        assert.strictEqual(yield* attempt("publish", "c"), granted)
+        assert.isTrue((yield* (yield* AccessControl).state).open)
+      })
+    )
+  )
+})
+
+describe("a signed address", () => {
+  it.effect("lets in whoever holds it, for what was signed", () =>
+    run(
+      { auth: { signedUrls: { secrets: ["0123456789abcdef"] } } },
+      Effect.gen(function* () {
+        const control = yield* AccessControl
+        const query = yield* control.sign({
+          action: "publish",
+          application: "live",
+          stream: "a",
+          expiresAtMs: 60_000
+        })
+        assert.strictEqual(yield* attempt("publish", `a?${Redacted.value(query)}`), granted)
+        assert.strictEqual(yield* attempt("publish", `b?${Redacted.value(query)}`), denied)
+        assert.strictEqual(yield* attempt("publish", "a"), denied)
+      })
+    )
+  )
+})
+
+const shown = ({ action, application, blocked, method, outcome, stream }: AccessAttempt): string =>
+  `${action} ${application}/${stream} ${outcome} by ${method}${blocked ? ", blocked" : ""}`
