@@ -21,7 +21,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { Authenticator } from "./access/Authenticator.ts"
+import type { Authenticator } from "./access/Authenticator.ts"
 import { RtmpConfig } from "./config/RtmpConfig.ts"
 import { Distribution } from "./live/Distribution.ts"
 import { StreamEvents } from "./live/StreamEvents.ts"
@@ -37,6 +37,8 @@ import type { RtmpCrypto } from "./protocol/Crypto.ts"
 import { Handshake } from "./protocol/Handshake.ts"
 import { ServerCommands } from "./protocol/ServerCommands.ts"
 import { ServerSession } from "./protocol/ServerSession.ts"
+import { AccessControl } from "./server/AccessControl.ts"
+import * as DistributionWatch from "./server/DistributionWatch.ts"
 import { RtmpServer } from "./server/RtmpServer.ts"
 import { ServerEvents } from "./server/ServerEvents.ts"
 import * as ServerHealth from "./server/ServerHealth.ts"
@@ -74,14 +76,17 @@ export const layerRegistry: Parts["registry"] = Layer.unwrap(
   Effect.map(RtmpConfig, (config) => StreamRegistry.layerWith(ServerOptions.live(config)))
 )
 
-/** The parts of a server with nothing replaced. Nobody is refused: see `Authenticator`. */
+/**
+ * The parts of a server with nothing replaced. Who may do what is decided by an `AccessControl` around it, if there is one;
+ * without, nobody is refused.
+ */
 export const defaultParts: Parts = {
   handshake: Handshake.layer,
   chunkReading: ChunkReading.layer,
   chunkWriting: ChunkWriting.layer,
   amf: AmfCodec.layer,
   commands: ServerCommands.layer,
-  authenticator: Authenticator.layerOpen,
+  authenticator: AccessControl.layerAuthenticator,
   ingest: MediaClassifier.layer,
   distribution: Distribution.layer,
   events: ServerEvents.layer,
@@ -126,6 +131,7 @@ export const layerOperated = (
   return Layer.mergeAll(
     ServerMetrics.layer,
     ServerHealth.layer,
+    DistributionWatch.layer,
     RuntimeMetrics.layer,
     Health.layerRuntime(operation)
   ).pipe(

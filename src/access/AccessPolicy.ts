@@ -29,7 +29,8 @@ import {
   type AccessGrant,
   type AccessRequest,
   Authenticator,
-  anonymous
+  anonymous,
+  secretStream
 } from "./Authenticator.ts"
 import type { FailureLimiter } from "./FailureLimiter.ts"
 
@@ -50,9 +51,6 @@ export interface AccessAttempt {
   readonly method: string
   readonly blocked: boolean
 }
-
-/** What stands for a name that may be a stream key. */
-export const secretStream = "***"
 
 /** Tells how attempts went, to whoever subscribes. */
 export class AccessAttempts extends Context.Service<
@@ -123,25 +121,23 @@ export const make = (parts: AccessPolicyParts, emit: (attempt: AccessAttempt) =>
     (request.action === "publish" && readsNames) ||
     (request.action === "connect" && methods.some((method) => method.challenges?.(request) === true))
 
-  const decide = (request: AccessRequest): Effect.Effect<Decision> => {
-    if (!isNeeded(request)) {
-      const decision: Decision = { method: "none", grant: anonymous }
-      return vetoes.length === 0 ? Effect.succeed(decision) : veto(vetoes, request, decision)
-    }
-    return Effect.flatMap(firstGrant(methods, request), (decision) => veto(vetoes, request, decision))
-  }
+  const decide = (request: AccessRequest): Effect.Effect<Decision> =>
+    isNeeded(request)
+      ? Effect.flatMap(firstGrant(methods, request), (decision) => veto(vetoes, request, decision))
+      : veto(vetoes, request, { method: "none", grant: anonymous })
 
   return {
-    authorize: (request) =>
-      Effect.suspend(() => {
-        if (limiter?.isBlocked(request.remoteAddress) === true) {
-          return conclude(request, { method: "limiter", denied: tooMany })
-        }
-        if (list !== undefined && !list.allows(request)) {
-          return conclude(request, { method: "list", denied: AccessList.refused })
-        }
-        return Effect.flatMap(decide(request), (decision) => conclude(request, decision))
-      }),
+    authorize: (request) => {
+      // What is known at once is answered at once: most of what is asked needs no credential.
+      if (limiter?.isBlocked(request.remoteAddress) === true) {
+        return conclude(request, { method: "limiter", denied: tooMany })
+      }
+      if (list !== undefined && !list.allows(request)) {
+        return conclude(request, { method: "list", denied: AccessList.refused })
+      }
+      if (!isNeeded(request) && vetoes.length === 0) return conclude(request, { method: "none", grant: anonymous })
+      return Effect.flatMap(decide(request), (decision) => conclude(request, decision))
+    },
     refusal: (remoteAddress) => {
       if (limiter?.isBlocked(remoteAddress) === true) return "TooManyFailures"
       return list?.admits(remoteAddress) === false ? "AddressNotAllowed" : undefined

@@ -36,14 +36,14 @@ export const parseNetwork = (text: string): IpNetwork.IpNetwork | undefined => {
 }
 
 /**
- * The one name of who may stand behind an address: an IPv4 address itself, and the /64 network of an IPv6 address, within
- * which anybody can have as many addresses as they like. What is no address is its own name.
+ * The one name of who may stand behind an address: an IPv4 address itself, and the /64 network of an IPv6 address (or one of
+ * another length), within which anybody can have as many addresses as they like. What is no address is its own name.
  */
-export const neighbourhood = (text: string): string => {
+export const neighbourhood = (text: string, ipv6PrefixBits = 64): string => {
   if (!text.includes(":")) return text
   const address = parse(text)
   if (address === undefined) return text
   return NetAddress.isIpv4Address(address)
     ? NetAddress.formatIp(address)
-    : IpNetwork.format(IpNetwork.fromAddressUnsafe(address, 64))
+    : IpNetwork.format(IpNetwork.fromAddressUnsafe(address, ipv6PrefixBits))
 }

@@ -21,6 +21,8 @@
  * - Both dialects rest on MD5, and what the server keeps (`Verifier`) is as good as the password to whoever speaks them.
  *   It is safe for long random passwords that are used nowhere else, over TLS.
  * - The dialect is read by FFmpeg up to the next space: one must follow it. The parameters come last, and unescaped.
+ * - librtmp, where it was built with nettle, sends what lies in its memory behind its challenge and its response. Both are
+ *   read up to their padding, and names up to what can be printed (`RtmpUrl.application`).
  * - FFmpeg has 300 bytes for the parameters; user names are therefore limited to 64 characters.
  */
 import * as Clock from "effect/Clock"
@@ -117,8 +119,8 @@ export const parameters = (query: string): Parameters | undefined => {
   return {
     dialect,
     user,
-    response: raw(query, "response"),
-    clientChallenge: raw(query, dialect === "adobe" ? "challenge" : "cnonce") ?? "",
+    response: ended(raw(query, "response")),
+    clientChallenge: ended(raw(query, dialect === "adobe" ? "challenge" : "cnonce")) ?? "",
     token: raw(query, dialect === "adobe" ? "opaque" : "nonce") ?? "",
     count: raw(query, "nc") ?? ""
   }
@@ -291,6 +293,13 @@ const raw = (query: string, name: string): string | undefined => {
   for (const pair of query.split("&")) if (pair.startsWith(`${name}=`)) return pair.slice(name.length + 1)
   return undefined
 }
+
+/**
+ * A value without what librtmp, where it was built with nettle, leaves behind its base64: that always ends with its padding
+ * there. Other clients send hexadecimal digits, or nothing behind.
+ */
+const ended = (value: string | undefined): string | undefined =>
+  value === undefined ? undefined : (/^[A-Za-z0-9+/]+==/.exec(value)?.[0] ?? value)
 
 // What stands unescaped in a description and in a query: letters and digits.
 const saltText = (bytes: Uint8Array): string => Hex.encode(bytes)

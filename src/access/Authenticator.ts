@@ -85,6 +85,9 @@ export interface AccessGrant {
   readonly user?: string
 }
 
+/** What stands, wherever it is shown, for a name that may be a stream key. */
+export const secretStream = "***"
+
 /** The grant for a client that showed no identity. */
 export const anonymous: AccessGrant = { credential: "" }
 

@@ -44,7 +44,8 @@ export const parse = (
     (yaml) => parseWith(yaml, keys, text, fileName)
   )
 
-const parseWith = (
+/** Takes the text of a file apart as `parse` does, at once, with a YAML library that is loaded already. */
+export const parseWith = (
   yaml: typeof Yaml,
   keys: ReadonlyArray<ConfigKey>,
   text: string,
@@ -142,8 +143,13 @@ class Walk {
     this.yaml = yaml
     this.document = document
     this.at = at
-    this.known = new Map(keys.map((key) => [key.path, key]))
-    this.groups = groupsOf(keys)
+    let paths = pathsOf.get(keys)
+    if (paths === undefined) {
+      paths = { known: new Map(keys.map((key) => [key.path, key])), groups: groupsOf(keys) }
+      pathsOf.set(keys, paths)
+    }
+    this.known = paths.known
+    this.groups = paths.groups
   }
 
   source(): ConfigSource.ConfigSource {
@@ -288,6 +294,12 @@ class Walk {
     return "a single value"
   }
 }
+
+/** What is looked up for every file of the same keys. */
+const pathsOf = new WeakMap<
+  ReadonlyArray<ConfigKey>,
+  { readonly known: ReadonlyMap<string, ConfigKey>; readonly groups: ReadonlyArray<string> }
+>()
 
 /** Every path that leads to keys without being one, such as `log` and `log.file`. */
 const groupsOf = (keys: ReadonlyArray<ConfigKey>): ReadonlyArray<string> => [

@@ -6,6 +6,7 @@
  */
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
+import * as Address from "../access/Address.ts"
 import * as Log from "../observability/Log.ts"
 import { rooms as logRooms } from "../observability/LogLevels.ts"
 import * as LogSink from "../observability/LogSink.ts"
@@ -59,6 +60,8 @@ export type Profile = (typeof profiles)[number]
 export interface ProfileDefaults {
   readonly limits: {
     readonly maxConnections: number
+    readonly maxConnectionsPerAddress: number
+    readonly acceptRate: number
     readonly maxPublishers: number
     readonly publishBitrate: number
     readonly distributionBitrate: number
@@ -74,6 +77,8 @@ export const profileDefaults: Readonly<Record<Profile, ProfileDefaults>> = {
   desktop: {
     limits: {
       maxConnections: 1000,
+      maxConnectionsPerAddress: 200,
+      acceptRate: 1000,
       maxPublishers: 10,
       publishBitrate: 50_000_000,
       distributionBitrate: 500_000_000,
@@ -86,6 +91,8 @@ export const profileDefaults: Readonly<Record<Profile, ProfileDefaults>> = {
   mobile: {
     limits: {
       maxConnections: 100,
+      maxConnectionsPerAddress: 50,
+      acceptRate: 100,
       maxPublishers: 3,
       publishBitrate: 20_000_000,
       distributionBitrate: 100_000_000,
@@ -146,8 +153,25 @@ export const profile = key(
   "What kind of machine this is: sets the defaults of limits, caches and queues"
 )
 
+/** Networks in CIDR notation, and single addresses. */
+const networks: ConfigValue<ReadonlyArray<string>, string | ReadonlyArray<string>> = {
+  ...list,
+  expected: "a list of networks and addresses (`10.0.0.0/8,2001:db8::1`) with commas between them",
+  codec: Schema.Union([Schema.String, Schema.Array(Schema.String)]).pipe(
+    Schema.decodeTo(
+      Schema.Array(Schema.String.check(Schema.makeFilter((it) => Address.parseNetwork(it) !== undefined))),
+      convert<ReadonlyArray<string>, string | ReadonlyArray<string>>(
+        (input) =>
+          (typeof input === "string" ? input.split(",") : input).map((it) => it.trim()).filter((it) => it !== ""),
+        (value) => value
+      )
+    )
+  )
+}
+
 /** Where the server listens for RTMP. */
 export const listen = {
+  enabled: key(flag, true, "Serve RTMP in the clear; RTMPS has a port of its own, see `tls`", restart),
   host: key(
     text("an address or a host name"),
     "0.0.0.0",
@@ -160,7 +184,15 @@ export const listen = {
     1024,
     "Connections that the system may hold until the server accepts them",
     restart
-  )
+  ),
+  proxyProtocol: group({
+    trusted: key(
+      networks,
+      "",
+      "Load balancers whose PROXY protocol header says who the client is, for RTMPS too; from them every connection must have one",
+      restart
+    )
+  })
 }
 
 /** The handshake. */
@@ -223,6 +255,32 @@ export const limits = {
     ({ limits }) => limits.maxConnections,
     "Connections at the same time"
   ),
+  maxConnectionsPerAddress: byProfile(
+    count({ min: 0, max: 1_000_000, unit: "connections" }),
+    ({ limits }) => limits.maxConnectionsPerAddress,
+    "Connections at the same time of one address; 0 for any number"
+  ),
+  acceptRate: byProfile(
+    count({ min: 0, max: 1_000_000, unit: "connections a second" }),
+    ({ limits }) => limits.acceptRate,
+    "New connections a second in the long run; as many as there may be at the same time may come at once; 0 for any number"
+  ),
+  acceptRatePerAddress: key(
+    count({ min: 0, max: 1_000_000, unit: "connections a second" }),
+    20,
+    "New connections a second of one address in the long run; 0 for any number"
+  ),
+  ipv6PrefixBits: key(
+    count({ min: 16, max: 128, unit: "bits" }),
+    64,
+    "Leading bits of an IPv6 address that count as one address",
+    restart
+  ),
+  exemptNetworks: key(
+    networks,
+    "127.0.0.0/8, ::1",
+    "Networks whose addresses have no limit of their own, such as load balancers and this machine"
+  ),
   maxPublishers: byProfile(
     count({ min: 0, max: 1_000_000, unit: "publishers" }),
     ({ limits }) => limits.maxPublishers,
@@ -243,6 +301,11 @@ export const limits = {
     bytes({ min: "0", max: "1024GiB" }),
     "64MiB",
     "Free memory of the system below which new connections are refused; 0 never refuses"
+  ),
+  minFreeFiles: key(
+    count({ min: 0, max: 1_000_000, unit: "files" }),
+    32,
+    "Open files below the limit of the system that are kept for other things than connections"
   ),
   maxPendingHandshakes: byProfile(
     count({ min: 1, max: 1_000_000, unit: "connections" }),

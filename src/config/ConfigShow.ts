@@ -77,6 +77,6 @@ export const settings = (shown: ReadonlyArray<ShownKey>): ReadonlyArray<string> 
 
 /** Hides the value of a secret, unless there is nothing to hide. */
 export const redact = (key: Pick<ConfigKey, "secret">, value: unknown): unknown => {
-  const isEmpty = typeof value === "object" && value !== null && Object.keys(value).length === 0
+  const isEmpty = value === "" || (typeof value === "object" && value !== null && Object.keys(value).length === 0)
   return key.secret && !isEmpty ? redacted : value
 }

@@ -161,16 +161,19 @@ export const load = <A, I>(
  */
 export const suggest = (name: string, candidates: ReadonlyArray<string>): string | undefined => {
   const words = wordsOf(name)
+  const written = words.join("_")
   let best: string | undefined
   let bestScore = Number.POSITIVE_INFINITY
   for (const candidate of candidates) {
     const candidateWords = wordsOf(candidate)
     const missing = candidateWords.length - words.length
     const isPart = words.length > 0 && missing > 0 && words.every((word) => candidateWords.includes(word))
-    const written = words.join("_")
-    const distance = editDistance(written, candidateWords.join("_"))
+    const other = candidateWords.join("_")
     // In a short word two letters make another word.
-    const isNear = distance <= Math.max(written.length < 5 ? 1 : 2, Math.floor(written.length / 4))
+    const near = Math.max(written.length < 5 ? 1 : 2, Math.floor(written.length / 4))
+    const isFar = Math.abs(written.length - other.length) > near
+    const distance = isFar ? Number.POSITIVE_INFINITY : editDistance(written, other)
+    const isNear = distance <= near
     // A few letters wrong is likelier than a word left out, and one word left out likelier than two.
     const score = isNear ? distance : isPart ? 100 * missing : Number.POSITIVE_INFINITY
     if (score < bestScore) {
@@ -239,7 +242,7 @@ const problemOf = (
     origin: entry?.origin ?? key?.variable ?? path,
     path,
     expected: message,
-    found: entry === undefined ? `${key?.defaultText ?? "nothing"} (default)` : found(entry.value, key?.secret === true)
+    found: entry === undefined ? `${key?.defaultText || "nothing"} (default)` : found(entry.value, key?.secret === true)
   }
 }
 

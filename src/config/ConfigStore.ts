@@ -17,6 +17,7 @@
  * ```
  */
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -28,8 +29,9 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
+import { inRoom } from "../observability/LogLevels.ts"
 import * as ConfigDiff from "./ConfigDiff.ts"
-import type { ConfigError, ConfigWarning } from "./ConfigError.ts"
+import { type ConfigError, type ConfigWarning, describe, describeWarning } from "./ConfigError.ts"
 import * as ConfigSource from "./ConfigSource.ts"
 import { keys, model, RtmpConfig, type RtmpConfigData, written } from "./RtmpConfig.ts"
 
@@ -59,7 +61,8 @@ export interface ConfigComponent<E> {
  * What a reload has done.
  *
  * - `config` and `previous`: what is in force now, and what was.
- * - `changes`: what has changed, secrets hidden; empty where the sources say what they said before.
+ * - `changes`: what has changed, secrets hidden; empty where the sources say what is in force already.
+ * - `inForceMs`: for how long, in milliseconds, what is in force has been so; 0 where it has just changed.
  * - `needsRestart`: what the sources say otherwise than what is in force, and cannot change while the server runs.
  * - `warnings`: what in the sources has no effect.
  * - `failed`: components whose change died half-way, against their promise. They may be in any state; the log has more.
@@ -68,6 +71,7 @@ export interface ReloadReport {
   readonly config: RtmpConfigData
   readonly previous: RtmpConfigData
   readonly changes: ReadonlyArray<ConfigDiff.ConfigChange>
+  readonly inForceMs: number
   readonly needsRestart: ReadonlyArray<ConfigDiff.ConfigChange>
   readonly warnings: ReadonlyArray<ConfigWarning>
   readonly failed: ReadonlyArray<string>
@@ -84,7 +88,7 @@ export class ReloadError extends Data.TaggedError("ReloadError")<{
   readonly detail: string
 }> {
   override get message(): string {
-    return `the configuration was not changed, because of ${this.component}: ${this.detail}`
+    return `the configuration was not changed, and the old one stays in force, because of ${this.component}: ${this.detail}`
   }
 }
 
@@ -94,7 +98,10 @@ export interface ConfigStoreShape {
   readonly current: Effect.Effect<RtmpConfigData>
   /** The configuration in force with the origins of its values, and the warnings of the last load that was applied. */
   readonly loaded: Effect.Effect<ConfigSource.LoadedConfig<RtmpConfigData>>
-  /** Loads the sources again and applies what has changed, or nothing. One reload runs at a time; others wait. */
+  /**
+   * Loads the sources again and applies what has changed, or nothing. One reload runs at a time; others wait. What it did,
+   * or why it did nothing, is logged here, whoever asked for it.
+   */
   readonly reload: Effect.Effect<ReloadReport, ConfigError | ReloadError>
   /** The reports of reloads that have changed something, from the moment on at which the stream is run. */
   readonly changes: Stream.Stream<ReloadReport>
@@ -142,7 +149,9 @@ const make = (
     const hub = yield* Effect.acquireRelease(PubSub.sliding<ReloadReport>(capacity), PubSub.shutdown)
     const oneAtATime = yield* Semaphore.make(1)
     const components = new Set<ConfigComponent<unknown>>()
+    const clock = yield* Clock.Clock
     let inForce = initial
+    let sinceMs = clock.currentTimeMillisUnsafe()
 
     /** Prepares all components, those too that register meanwhile, and then changes over without a step in between. */
     const transact = (
@@ -177,16 +186,25 @@ const make = (
       const previous = inForce.config
       const { changes, needsRestart, next } = yield* Effect.fromResult(split(inForce, wanted))
       const failed = changes.length > 0 ? yield* transact(next) : []
-      if (changes.length === 0) inForce = next
-      const report = { config: inForce.config, previous, changes, needsRestart, warnings: wanted.warnings, failed }
-      yield* Effect.logInfo(changes.length === 0 ? "the configuration is as it was" : "the configuration has changed", {
-        room: "config",
-        ...(changes.length === 0 ? {} : { changes: changes.map(ConfigDiff.describe).join("; ") }),
-        ...(needsRestart.length === 0 ? {} : { needsRestart: needsRestart.map(({ path }) => path).join(", ") })
-      })
+      const nowMs = clock.currentTimeMillisUnsafe()
+      if (changes.length > 0) sinceMs = nowMs
+      else inForce = next
+      const { warnings } = wanted
+      const inForceMs = Math.max(0, nowMs - sinceMs)
+      const report = { config: inForce.config, previous, changes, inForceMs, needsRestart, warnings, failed }
+      for (const warning of warnings) yield* Effect.logWarning(describeWarning(warning))
+      yield* changes.length === 0
+        ? Effect.logInfo("the configuration is in force already", { inForceMs, ...waiting(needsRestart) })
+        : Effect.logInfo("the configuration has changed", {
+            changes: changes.map(ConfigDiff.describe).join("; "),
+            ...waiting(needsRestart)
+          })
       if (changes.length > 0) yield* PubSub.publish(hub, report)
       return report
-    })
+    }).pipe(
+      Effect.tapError((error) => Effect.logError(refusalOf(error))),
+      inRoom("config")
+    )
 
     return {
       current: Effect.sync(() => inForce.config),
@@ -208,6 +226,16 @@ const make = (
         )
     }
   })
+
+const waiting = (needsRestart: ReadonlyArray<ConfigDiff.ConfigChange>) =>
+  needsRestart.length === 0 ? {} : { needsRestart: needsRestart.map(({ path }) => path).join(", ") }
+
+/** Why nothing has changed, as one line. */
+const refusalOf = (error: ConfigError | ReloadError): string => {
+  if (error._tag === "ReloadError") return error.message
+  const why = error.problems.length > 0 ? error.problems.map(describe).join("; ") : error.message
+  return `the configuration was not changed, and the old one stays in force: ${why}`
+}
 
 const prepare = (
   component: ConfigComponent<unknown>,

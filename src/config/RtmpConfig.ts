@@ -16,11 +16,14 @@ import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
+import { accessConflicts, acl, auth } from "./ConfigAccess.ts"
 import { type ConfigError, describeWarning } from "./ConfigError.ts"
 import * as Groups from "./ConfigGroups.ts"
 import * as ConfigKey from "./ConfigKey.ts"
 import * as ConfigSource from "./ConfigSource.ts"
+import { tls, tlsConflicts } from "./ConfigTls.ts"
 import { formatBytes, formatDuration } from "./ConfigValue.ts"
+import { isThisMachine } from "./ListenHost.ts"
 
 export type { LatencyMode, Profile } from "./ConfigGroups.ts"
 export { latencyModes, latencyShapes, profiles } from "./ConfigGroups.ts"
@@ -30,12 +33,15 @@ const Written = Schema.Struct({
   profile: Groups.profile,
   instance: ConfigKey.group(Groups.instance),
   listen: ConfigKey.group(Groups.listen),
+  tls: ConfigKey.group(tls),
   handshake: ConfigKey.group(Groups.handshake),
   session: ConfigKey.group(Groups.session),
   chunk: ConfigKey.group(Groups.chunk),
   limits: ConfigKey.group(Groups.limits),
   publisher: ConfigKey.group(Groups.publisher),
   play: ConfigKey.group(Groups.play),
+  auth: ConfigKey.group(auth),
+  acl: ConfigKey.group(acl),
   gopCache: ConfigKey.group(Groups.gopCache),
   outbox: ConfigKey.group(Groups.outbox),
   latency: ConfigKey.group(Groups.latency),
@@ -68,12 +74,15 @@ const Complete = Schema.Struct({
   profile: Schema.Literals(Groups.profiles),
   instance: ConfigKey.complete(Groups.instance),
   listen: ConfigKey.complete(Groups.listen),
+  tls: ConfigKey.complete(tls),
   handshake: ConfigKey.complete(Groups.handshake),
   session: ConfigKey.complete(Groups.session),
   chunk: ConfigKey.complete(Groups.chunk),
   limits: ConfigKey.complete(Groups.limits),
   publisher: ConfigKey.complete(Groups.publisher),
   play: ConfigKey.complete(Groups.play),
+  auth: ConfigKey.complete(auth),
+  acl: ConfigKey.complete(acl),
   gopCache: ConfigKey.complete(Groups.gopCache),
   outbox: ConfigKey.complete(Groups.outbox),
   latency: ConfigKey.complete({
@@ -144,63 +153,81 @@ const rules: ReadonlyArray<AtMost> = [
   }
 ]
 
-const isConsistent = Schema.makeFilter<RtmpConfigData>((config) =>
-  rules.flatMap(({ compare, format, greater, group, lesser }) => {
+const isConsistent = Schema.makeFilter<RtmpConfigData>((config) => [
+  ...rules.flatMap(({ compare, format, greater, group, lesser }) => {
     const [value, bound] = compare(config)
     return value <= bound
       ? []
       : [{ path: [group, lesser], issue: `at most ${format(bound)}, the value of ${group}.${greater}` }]
-  })
+  }),
+  ...(config.listen.enabled || config.tls.enabled
+    ? []
+    : [{ path: ["listen", "enabled"], issue: "true, because tls.enabled is false: the server would listen nowhere" }]),
+  ...tlsConflicts(config.tls),
+  ...accessConflicts(config.auth)
+])
+
+/** Whoever reaches the API may do everything with the server, so others than this machine need tokens. */
+const isGuarded = Schema.makeFilter<RtmpConfigData>(({ http: { enabled, host, readTokens, writeTokens } }) =>
+  !enabled || readTokens.length > 0 || writeTokens.length > 0 || isThisMachine(host)
+    ? []
+    : [
+        {
+          path: ["http", "host"],
+          issue:
+            "127.0.0.1, ::1 or localhost as long as http.readTokens and http.writeTokens (RTMP_HTTP_READ_TOKENS, " +
+            "RTMP_HTTP_WRITE_TOKENS) are empty and http.enabled is true"
+        }
+      ]
 )
+
+const completion = SchemaTransformation.transform<RtmpConfigData, typeof Written.Type>({
+  decode: (written) => {
+    const profile = Groups.profileDefaults[written.profile]
+    const shape = Groups.latencyShapes[written.latency.mode]
+    const gopCache = {
+      minDuration: Duration.millis(shape.gopMinDurationMs),
+      ...profile.gopCache,
+      ...written.gopCache
+    }
+    const outbox = { maxDelay: Duration.millis(shape.outboxMaxDelayMs), ...profile.outbox, ...written.outbox }
+    const server = {
+      outboxMaxDelayMs: Duration.toMillis(outbox.maxDelay),
+      gopMinDurationMs: Duration.toMillis(gopCache.minDuration)
+    }
+    const applications = new Map(
+      [...written.latency.applications].map(([name, value]): readonly [string, ApplicationLatency] => [
+        name,
+        typeof value === "string"
+          ? { mode: value, ...Groups.latencyShapes[value] }
+          : { mergeWindowMs: Duration.toMillis(value), ...server }
+      ])
+    )
+    return {
+      ...written,
+      limits: { ...profile.limits, ...written.limits },
+      gopCache,
+      outbox,
+      latency: { mergeWindow: Duration.millis(shape.mergeWindowMs), ...written.latency, applications }
+    }
+  },
+  encode: (config) => ({
+    ...config,
+    latency: {
+      ...config.latency,
+      applications: new Map(
+        [...config.latency.applications].map(([name, { mode, mergeWindowMs }]) => [
+          name,
+          mode ?? Duration.millis(mergeWindowMs)
+        ])
+      )
+    }
+  })
+})
 
 /** Decodes what an operator writes into the complete configuration. */
 export const RtmpConfigSchema: Schema.Codec<RtmpConfigData, RtmpConfigInput> = Written.pipe(
-  Schema.decodeTo(
-    Complete.check(isConsistent),
-    SchemaTransformation.transform<RtmpConfigData, typeof Written.Type>({
-      decode: (written) => {
-        const profile = Groups.profileDefaults[written.profile]
-        const shape = Groups.latencyShapes[written.latency.mode]
-        const gopCache = {
-          minDuration: Duration.millis(shape.gopMinDurationMs),
-          ...profile.gopCache,
-          ...written.gopCache
-        }
-        const outbox = { maxDelay: Duration.millis(shape.outboxMaxDelayMs), ...profile.outbox, ...written.outbox }
-        const server = {
-          outboxMaxDelayMs: Duration.toMillis(outbox.maxDelay),
-          gopMinDurationMs: Duration.toMillis(gopCache.minDuration)
-        }
-        const applications = new Map(
-          [...written.latency.applications].map(([name, value]): readonly [string, ApplicationLatency] => [
-            name,
-            typeof value === "string"
-              ? { mode: value, ...Groups.latencyShapes[value] }
-              : { mergeWindowMs: Duration.toMillis(value), ...server }
-          ])
-        )
-        return {
-          ...written,
-          limits: { ...profile.limits, ...written.limits },
-          gopCache,
-          outbox,
-          latency: { mergeWindow: Duration.millis(shape.mergeWindowMs), ...written.latency, applications }
-        }
-      },
-      encode: (config) => ({
-        ...config,
-        latency: {
-          ...config.latency,
-          applications: new Map(
-            [...config.latency.applications].map(([name, { mode, mergeWindowMs }]) => [
-              name,
-              mode ?? Duration.millis(mergeWindowMs)
-            ])
-          )
-        }
-      })
-    })
-  )
+  Schema.decodeTo(Complete.check(isConsistent, isGuarded), completion)
 )
 
 /** Every key, in the order of the Schema. */
@@ -208,6 +235,15 @@ export const keys: ReadonlyArray<ConfigKey.ConfigKey> = ConfigKey.keysOf(Written
 
 /** The Schema and its keys, as `ConfigSource.load` takes them. */
 export const model: ConfigSource.ConfigModel<RtmpConfigData, RtmpConfigInput> = { schema: RtmpConfigSchema, keys }
+
+/**
+ * The same for whoever reads a configuration without serving with it, to ask the server or to compare files: its tokens may
+ * stand where only the server can read them, so their absence is no mistake here.
+ */
+export const askingModel: typeof model = {
+  schema: Written.pipe(Schema.decodeTo(Complete.check(isConsistent), completion)),
+  keys
+}
 
 /**
  * Gives every key as it would stand in a file: text for durations, sizes and bitrates; secrets in clear. By path, in the

@@ -11,61 +11,21 @@
  * - Every request that changes something has a JSON body, be it `{}`: browsers do not send that content type to another site
  *   without asking it first.
  */
-import * as Context from "effect/Context"
 import * as HttpApi from "effect/http-api/HttpApi"
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
-import * as HttpApiMiddleware from "effect/http-api/HttpApiMiddleware"
 import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
-import * as HttpApiSecurity from "effect/http-api/HttpApiSecurity"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
-import {
-  BadRequest,
-  Conflict,
-  Forbidden,
-  NotFound,
-  TooManyRequests,
-  Unauthorized,
-  Unprocessable,
-  UnsupportedMediaType
-} from "./AdminErrors.ts"
+import * as Access from "./AccessSchema.ts"
+import { Conflict, NotFound, TooManyRequests, Unprocessable } from "./AdminErrors.ts"
 import { AdminEvent } from "./AdminEventSchema.ts"
+import { Authorization, describe, RequestErrors, RequiredScope } from "./AdminMiddleware.ts"
 import * as Info from "./AdminSchema.ts"
+import { CertificatesGroup } from "./CertificateApi.ts"
 
-/** What a token may do: look at everything, or change it too. */
-export type Scope = "read" | "write"
-
-/** The scope that an endpoint needs. What is not said follows from the method: `GET` reads, all else writes. */
-export const RequiredScope: Context.Reference<Scope | undefined> = Context.Reference<Scope | undefined>(
-  "effect-rtmp/http/AdminApi/RequiredScope",
-  { defaultValue: () => undefined }
-)
-
-/** The scope that an endpoint needs. */
-export const scopeOf = (endpoint: { readonly method: string; readonly annotations: Context.Context<never> }): Scope =>
-  Context.get(endpoint.annotations, RequiredScope) ?? (endpoint.method === "GET" ? "read" : "write")
-
-/** Lets in who may come in: see `Guard`. */
-export class Authorization extends HttpApiMiddleware.Service<Authorization>()("effect-rtmp/http/Authorization", {
-  security: {
-    token: HttpApiSecurity.bearer.pipe(
-      HttpApiSecurity.annotate(
-        OpenApi.Description,
-        "A token of `http.readTokens` or `http.writeTokens`. None is needed where none is configured: then only programs on the same machine are let in."
-      )
-    )
-  },
-  error: [Unauthorized, Forbidden, UnsupportedMediaType, TooManyRequests]
-}) {}
-
-/** Answers requests that cannot be decoded with what is wrong with them. */
-export class RequestErrors extends HttpApiMiddleware.Service<RequestErrors>()("effect-rtmp/http/RequestErrors", {
-  error: BadRequest
-}) {}
-
-const describe = (summary: string, description: string) => OpenApi.annotations({ summary, description })
+export { Authorization, RequestErrors, RequiredScope, type Scope, scopeOf } from "./AdminMiddleware.ts"
 
 const streamKey = Schema.String.check(Schema.isMinLength(1), Schema.isMaxLength(2_048)).annotate({
   description: "The key of the stream: application, slash, name, such as `live/camera`."
@@ -222,6 +182,72 @@ export class ConnectionsGroup extends HttpApiGroup.make("connections")
   .prefix("/api/v1")
   .annotateMerge(OpenApi.annotations({ title: "Connections", description: "Who is connected." })) {}
 
+const name = Schema.String.check(Schema.isMinLength(1), Schema.isMaxLength(1_024))
+
+/** Who may do what. */
+export class AccessGroup extends HttpApiGroup.make("access")
+  .add(
+    HttpApiEndpoint.get("info", "/access", { success: Access.AccessInfo, error: Conflict }).annotateMerge(
+      describe("Show access control", "What is asked of clients, and which addresses are blocked.")
+    ),
+    HttpApiEndpoint.get("keys", "/access/keys", {
+      success: Schema.Array(Access.KeyInfo).annotate({ description: "The keys, without the keys themselves." }),
+      error: Conflict
+    }).annotateMerge(describe("List stream keys", "Those of the configuration, then the others by age.")),
+    HttpApiEndpoint.post("createKey", "/access/keys", {
+      payload: Access.NewKeyInfo,
+      success: Access.CreatedKeyInfo,
+      error: Conflict
+    }).annotateMerge(
+      describe("Make a stream key", "It holds at once. The answer is the only place where it is to be seen.")
+    ),
+    HttpApiEndpoint.post("revokeKey", "/access/keys/revoke", {
+      payload: Schema.Struct({
+        id: name.annotate({ description: "The identifier of the key." }),
+        drop: Schema.optionalKey(
+          Schema.Boolean.annotate({ description: "Also end the connections that publish or play with it." })
+        )
+      }),
+      success: Schema.Struct({
+        id: Schema.String.annotate({ description: "The identifier of the key." }),
+        sessions: Schema.Array(Schema.String).annotate({
+          description: "Connections that published or played with it."
+        }),
+        dropped: Schema.Boolean.annotate({ description: "Whether they are ended now." })
+      }).annotate({ description: "The key counts no more." }),
+      error: [NotFound, Conflict]
+    }).annotateMerge(describe("Revoke a stream key", "For good. Keys of the configuration are taken away there.")),
+    HttpApiEndpoint.post("sign", "/access/sign", {
+      payload: Schema.Struct({
+        action: Schema.Literals(["publish", "play"]).annotate({ description: "What the address is for." }),
+        application: Schema.String.check(Schema.isMaxLength(1_024)).annotate({ description: "The application." }),
+        stream: name.annotate({ description: "The name of the stream." }),
+        expiresAt: Schema.Finite.annotate({ description: "Until when, in milliseconds since 1970 (UTC)." }),
+        address: Schema.optionalKey(
+          name.annotate({ description: "The IP address of the only client that may use it." })
+        )
+      }),
+      success: Schema.Struct({
+        query: Schema.String.annotate({ description: "What to append to the address, behind a question mark." })
+      }).annotate({ description: "The address is signed." }),
+      error: Conflict
+    }).annotateMerge(
+      describe("Sign an address", "With the first of `auth.signedUrls.secrets`. Nothing is kept of it.")
+    ),
+    HttpApiEndpoint.post("unblock", "/access/unblock", {
+      payload: Schema.Struct({ address: name.annotate({ description: "The address, as it is listed." }) }),
+      success: Schema.Struct({
+        address: Schema.String.annotate({ description: "The address." }),
+        changed: Schema.Boolean.annotate({ description: "Whether it was blocked." })
+      }).annotate({ description: "The address is free." }),
+      error: Conflict
+    }).annotateMerge(describe("Free an address", "Takes back that an address is blocked, and forgets its failures."))
+  )
+  .middleware(RequestErrors)
+  .middleware(Authorization)
+  .prefix("/api/v1")
+  .annotateMerge(OpenApi.annotations({ title: "Access", description: "Who may publish and play." })) {}
+
 /** The configuration. */
 export class ConfigGroup extends HttpApiGroup.make("config")
   .add(
@@ -365,7 +391,17 @@ export class ProbesGroup extends HttpApiGroup.make("probes")
 
 /** The whole API. */
 export class AdminApi extends HttpApi.make("effect-rtmp")
-  .add(ServerGroup, StreamsGroup, ConnectionsGroup, ConfigGroup, LogGroup, EventsGroup, ProbesGroup)
+  .add(
+    ServerGroup,
+    StreamsGroup,
+    ConnectionsGroup,
+    AccessGroup,
+    ConfigGroup,
+    CertificatesGroup,
+    LogGroup,
+    EventsGroup,
+    ProbesGroup
+  )
   .annotateMerge(
     OpenApi.annotations({
       title: "effect-rtmp admin API",

@@ -2,7 +2,9 @@
  * The events of the admin API as Schemas: what `ServerEvents`, `StreamEvents` and the configuration tell, in envelopes.
  */
 import * as Schema from "effect/Schema"
+import type { AccessDeniedReason } from "../access/Authenticator.ts"
 import * as CloseReason from "../observability/CloseReason.ts"
+import { refusalLimits } from "../server/Admission.ts"
 import { ConfigChangeInfo, DropInfo, EndpointInfo, LifecycleInfo, LogEntryInfo } from "./AdminSchema.ts"
 
 const text = (description: string) => Schema.String.annotate({ description })
@@ -10,6 +12,7 @@ const number = (description: string) => Schema.Finite.annotate({ description })
 const flag = (description: string) => Schema.Boolean.annotate({ description })
 const connectionId = text("The connection, as in the log.")
 const streamKey = text("The stream.")
+const listener = text("Which of the listeners it came to, `rtmp` or `rtmps`.")
 const kind = Schema.Literals(["audio", "video"]).annotate({ description: "Audio or video." })
 const trackId = number("The track of enhanced multitrack media, else 0.")
 
@@ -21,6 +24,16 @@ export const CloseReasonInfo: Schema.Literals<ReadonlyArray<CloseReason.CloseRea
 const reasonCounts = Object.fromEntries(
   CloseReason.all.map((reason) => [reason, Schema.optionalKey(number(CloseReason.describe(reason)))])
 ) as Record<CloseReason.CloseReason, Schema.optionalKey<Schema.Finite>>
+
+const accessReasons = [
+  "CredentialMissing",
+  "CredentialInvalid",
+  "CredentialExpired",
+  "NotAllowed",
+  "AddressNotAllowed",
+  "TooManyFailures",
+  "Unavailable"
+] as const satisfies ReadonlyArray<AccessDeniedReason>
 
 /** `StopSummary`. */
 export const StopSummaryInfo = Schema.Struct({
@@ -38,14 +51,25 @@ export const StopSummaryInfo = Schema.Struct({
 
 /** `ServerEvent`. */
 export const ServerEventInfo = Schema.Union([
-  Schema.Struct({ _tag: Schema.Literal("ConnectionOpened"), connectionId, remote: EndpointInfo }),
+  Schema.Struct({
+    _tag: Schema.Literal("ConnectionOpened"),
+    connectionId,
+    remote: EndpointInfo,
+    listener: Schema.optionalKey(listener)
+  }),
   Schema.Struct({
     _tag: Schema.Literal("ConnectionRefused"),
     remote: EndpointInfo,
-    limit: Schema.Literals(["connections", "handshakes", "memory", "draining"]).annotate({
-      description: "What there was too much of."
-    }),
-    max: number("The limit.")
+    listener: Schema.optionalKey(listener),
+    limit: Schema.Literals(refusalLimits).annotate({ description: "What there was too much of." }),
+    max: number("The limit."),
+    count: Schema.optionalKey(
+      number("How many were refused for it since the last event that told so, this one included.")
+    ),
+    reason: Schema.optionalKey(
+      Schema.Literals(accessReasons).annotate({ description: "Why the address is not listened to." })
+    ),
+    freeBytes: Schema.optionalKey(number("What is left, where memory is short."))
   }),
   Schema.Struct({
     _tag: Schema.Literal("HandshakeCompleted"),

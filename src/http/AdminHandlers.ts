@@ -52,7 +52,7 @@ export const layerServer = HttpApiBuilder.group(
     return handlers.handleAll({
       info: Effect.fnUntraced(function* () {
         const config = yield* store.current
-        const address = yield* server.address
+        const addresses = yield* server.addresses
         const others = yield* context.listeners
         const now = clock.currentTimeMillisUnsafe()
         return {
@@ -62,7 +62,7 @@ export const layerServer = HttpApiBuilder.group(
           lifecycle: yield* server.lifecycle,
           startedAt: context.startedAt,
           uptimeMs: Math.max(0, now - context.startedAt),
-          listeners: [...(address === undefined ? [] : [{ protocol: "rtmp", ...address }]), ...others],
+          listeners: [...addresses, ...others],
           statistics: Describe.statistics(yield* server.statistics),
           components: yield* server.components
         }
@@ -188,6 +188,7 @@ export const layerConfig = HttpApiBuilder.group(
         store.reload.pipe(
           Effect.map((report) => ({
             changes: report.changes.map(Describe.configChange),
+            inForceMs: report.inForceMs,
             needsRestart: report.needsRestart.map(Describe.configChange),
             warnings: report.warnings,
             failed: report.failed

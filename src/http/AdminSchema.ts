@@ -181,7 +181,7 @@ export const ServerInfo = Schema.Struct({
 export const CheckInfo = Schema.Struct({
   name: text("The check, such as `listening`."),
   ok: flag("Whether it found nothing."),
-  reason: text("What it found; empty where it is ok.")
+  reason: text("What it found: why it fails, or a remark where it is ok; empty where there is nothing to say.")
 }).annotate({ identifier: "Check", description: "What one check of the health found." })
 
 /** `Report`. */
@@ -239,6 +239,9 @@ export const ConfigCheckInfo = Schema.Struct({
 /** What a reload has done: `ReloadReport` without the configurations themselves. */
 export const ReloadInfo = Schema.Struct({
   changes: Schema.Array(ConfigChangeInfo).annotate({ description: "What has changed." }),
+  inForceMs: Schema.Finite.annotate({
+    description: "For how many milliseconds what is in force has been so; 0 where it has just changed."
+  }),
   needsRestart: Schema.Array(ConfigChangeInfo).annotate({
     description: "What the sources say otherwise than what is in force, and cannot change while the server runs."
   }),

@@ -16,10 +16,12 @@ import type { LogLevels } from "../observability/LogLevels.ts"
 import type { Metrics } from "../observability/Metrics.ts"
 import type { RecentLog } from "../observability/RecentLog.ts"
 import type { RtmpServer } from "../server/RtmpServer.ts"
+import * as AccessHandlers from "./AccessHandlers.ts"
 import { AdminApi } from "./AdminApi.ts"
 import * as AdminAuthorization from "./AdminAuthorization.ts"
 import type { AdminContext } from "./AdminContext.ts"
 import * as AdminHandlers from "./AdminHandlers.ts"
+import * as CertificateHandlers from "./CertificateHandlers.ts"
 import * as DocsPage from "./DocsPage.ts"
 import type { Guard } from "./Guard.ts"
 
@@ -31,7 +33,9 @@ const api = HttpApiBuilder.layer(AdminApi).pipe(
     AdminHandlers.layerServer,
     AdminHandlers.layerStreams,
     AdminHandlers.layerConnections,
+    AccessHandlers.layer,
     AdminHandlers.layerConfig,
+    CertificateHandlers.layer,
     AdminHandlers.layerLog,
     AdminHandlers.layerEvents,
     AdminHandlers.layerProbes

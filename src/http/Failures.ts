@@ -1,5 +1,5 @@
 /**
- * Counts wrong tokens by the address that sent them, in a table that cannot grow.
+ * Counts wrong tokens by the address that sent them, and remembers the right ones, in tables that cannot grow.
  *
  * Synchronous; time comes in with every call, in milliseconds of any monotonic clock.
  */
@@ -49,3 +49,27 @@ export class Failures {
     }
   }
 }
+
+/** The right tokens that addresses have shown, as digests: those that showed one last, as many as `maxAddresses`. */
+export class Familiar {
+  readonly #seen = new Set<string>()
+
+  /** Whether an address has shown a token that has this digest. */
+  has(address: string, digest: Uint8Array): boolean {
+    return this.#seen.has(nameOf(address, digest))
+  }
+
+  /** Notes that it has. */
+  note(address: string, digest: Uint8Array): void {
+    const name = nameOf(address, digest)
+    this.#seen.delete(name)
+    this.#seen.add(name)
+    if (this.#seen.size <= maxAddresses) return
+    for (const oldest of this.#seen) {
+      this.#seen.delete(oldest)
+      break
+    }
+  }
+}
+
+const nameOf = (address: string, digest: Uint8Array): string => `${neighbourhood(address)} ${digest.join()}`

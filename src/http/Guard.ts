@@ -13,11 +13,19 @@
  *
  * Tokens are compared as HMACs under a key that nobody knows, all of them every time: how long that takes says nothing
  * about them.
+ *
+ * A wrong token does not lock out the right ones of the same address, behind which may be a whole office: after
+ * `failuresPerMinute` wrong ones the answer is 429, and a right one still passes. Guessing stays bounded, because after
+ * ten times as many nothing is compared any more for the rest of the minute, but for tokens that this address has shown
+ * before.
  */
 import * as Context from "effect/Context"
 import * as Redacted from "effect/Redacted"
+import { isLoopback } from "../config/ListenHost.ts"
 import type { RtmpCryptoShape } from "../protocol/Crypto.ts"
-import { Failures } from "./Failures.ts"
+import { Failures, Familiar } from "./Failures.ts"
+
+export { isLoopback }
 
 /** What the operator says about access: from the configuration, and from the listener. */
 export interface GuardPolicy {
@@ -71,10 +79,6 @@ export const headersOf = (refusal: Refusal): Readonly<Record<string, string>> =>
 export const hasTokens = (policy: Pick<GuardPolicy, "readTokens" | "writeTokens">): boolean =>
   policy.readTokens.length > 0 || policy.writeTokens.length > 0
 
-/** Tells whether an address is of the loopback. */
-export const isLoopback = (address: string): boolean =>
-  /^(?:::ffff:)?127(?:\.\d{1,3}){3}$/i.test(address) || address === "::1" || address === "0:0:0:0:0:0:0:1"
-
 /** Tells from the headers of a request whether a proxy has passed it on. */
 export const isForwarded = (headers: Readonly<Record<string, unknown>>): boolean =>
   ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"].some((name) => headers[name] !== undefined)
@@ -95,6 +99,7 @@ export const make = (crypto: RtmpCryptoShape, initial: GuardPolicy): GuardShape 
   const key = crypto.randomBytes(32)
   const digest = (token: string): Uint8Array => crypto.hmacSha256(key, encoder.encode(token))
   const failures = new Failures()
+  const familiar = new Familiar()
   let policy = initial
   let readers: ReadonlyArray<Uint8Array> = []
   let writers: ReadonlyArray<Uint8Array> = []
@@ -111,18 +116,21 @@ export const make = (crypto: RtmpCryptoShape, initial: GuardPolicy): GuardShape 
       return refuse("Unauthorized", "a bearer token is needed, in the header Authorization")
     }
     const { failuresPerMinute } = policy
-    const blockedMs = failures.blockedMs(request.remoteAddress, failuresPerMinute, nowMs)
-    if (blockedMs > 0) {
-      const seconds = Math.ceil(blockedMs / 1_000)
-      return refuse("TooManyRequests", `too many wrong tokens came from here; try again in ${seconds} s`, seconds)
-    }
+    const { remoteAddress } = request
     const given = digest(token)
     const mayWrite = matches(given, writers)
     const mayRead = matches(given, readers)
-    if (!mayWrite && !mayRead) {
-      failures.note(request.remoteAddress, nowMs)
-      return refuse("Unauthorized", "the token is not one of those that are configured")
+    const isRight = mayWrite || mayRead
+    const isGuessing = failures.blockedMs(remoteAddress, guessesPerFailure * failuresPerMinute, nowMs) > 0
+    const isFamiliar = familiar.has(remoteAddress, given)
+    if (!isRight || (isGuessing && !isFamiliar)) {
+      const blockedMs = failures.blockedMs(remoteAddress, failuresPerMinute, nowMs)
+      failures.note(remoteAddress, nowMs)
+      if (blockedMs === 0) return refuse("Unauthorized", "the token is not one of those that are configured")
+      const seconds = Math.ceil(blockedMs / 1_000)
+      return refuse("TooManyRequests", `too many wrong tokens came from here; try again in ${seconds} s`, seconds)
     }
+    familiar.note(remoteAddress, given)
     if (request.needs === "write" && !mayWrite) {
       return refuse("Forbidden", "the token may look, but not change anything; http.writeTokens has those that may")
     }
@@ -137,6 +145,9 @@ export const make = (crypto: RtmpCryptoShape, initial: GuardPolicy): GuardShape 
 }
 
 const encoder = new TextEncoder()
+
+/** How many wrong tokens are compared for each one that is answered with 401. */
+const guessesPerFailure = 10
 
 const refuse = (reason: Refusal["reason"], message: string, retryAfterSeconds = 0): Refusal => ({
   reason,

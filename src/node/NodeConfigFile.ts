@@ -13,7 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { ConfigError, describeWarning } from "../config/ConfigError.ts"
+import { ConfigError } from "../config/ConfigError.ts"
 import * as ConfigFile from "../config/ConfigFile.ts"
 import * as ConfigSource from "../config/ConfigSource.ts"
 import { ConfigStore } from "../config/ConfigStore.ts"
@@ -97,8 +97,8 @@ export const watch = (path: string): Effect.Effect<Stream.Stream<void>, never, S
   })
 
 /**
- * Loads the configuration anew whenever its file changes, for as long as the scope lives; a reload that fails is logged and
- * changes nothing. While `config.watch` is off, changes are not acted upon.
+ * Loads the configuration anew whenever its file changes, for as long as the scope lives; a reload that fails is logged by the
+ * store and changes nothing. While `config.watch` is off, changes are not acted upon.
  */
 export const reloadOnChange = (path: string): Effect.Effect<void, never, ConfigStore | Scope.Scope> =>
   Effect.gen(function* () {
@@ -106,9 +106,8 @@ export const reloadOnChange = (path: string): Effect.Effect<void, never, ConfigS
     const changes = yield* watch(path)
     const reload = Effect.gen(function* () {
       if (!(yield* store.current).config.watch) return
-      const { warnings } = yield* store.reload
-      for (const warning of warnings) yield* Effect.logWarning(describeWarning(warning))
-    }).pipe(Effect.catch((error) => Effect.logError(error.message, { file: path })))
+      yield* Effect.ignore(store.reload)
+    })
     yield* Effect.forkScoped(Stream.runForEach(changes, () => reload))
   })
 

@@ -4,7 +4,6 @@
  * Watching the event loop costs a timer that fires twenty-five times a second, in native code; it runs only between
  * `setActive(true)` and `setActive(false)`. All the rest is read when it is asked for.
  */
-import * as fs from "node:fs"
 import { constants, monitorEventLoopDelay, PerformanceObserver, performance } from "node:perf_hooks"
 import process from "node:process"
 import * as Effect from "effect/Effect"
@@ -12,6 +11,7 @@ import * as Layer from "effect/Layer"
 import * as Histogram from "../live/Histogram.ts"
 import type { GcKind, RuntimeSample } from "../observability/RuntimeMetrics.ts"
 import { RuntimeStats } from "../observability/RuntimeMetrics.ts"
+import * as NodeOpenFiles from "./NodeOpenFiles.ts"
 
 /** Readings of this process. Closing the scope ends all watching. */
 export const layer: Layer.Layer<RuntimeStats> = Layer.effect(
@@ -37,7 +37,7 @@ export const layer: Layer.Layer<RuntimeStats> = Layer.effect(
         lag.setActive(false)
       })
     )
-    const maxOpenFiles = readMaxOpenFiles()
+    const maxOpenFiles = NodeOpenFiles.max()
     return RuntimeStats.of({
       gcPauses,
       setActive: (active) => lag.setActive(active),
@@ -51,7 +51,7 @@ export const layer: Layer.Layer<RuntimeStats> = Layer.effect(
           eventLoopIdleMs: loop.idle,
           memory: { resident: rss, heapUsed, heapTotal, external, arrayBuffers },
           cpu: { userMs: user / 1_000, systemMs: system / 1_000 },
-          openFiles: countOpenFiles(),
+          openFiles: NodeOpenFiles.count(),
           maxOpenFiles,
           handles: process.getActiveResourcesInfo().length
         }
@@ -126,28 +126,5 @@ const gcKindOf = (entry: unknown): GcKind | undefined => {
       return "weak"
     default:
       return undefined
-  }
-}
-
-/** Linux says it in one call since 6.2, and lists them before; macOS and the BSDs list them; Windows does not tell. */
-const countOpenFiles = (): number | undefined => {
-  if (process.platform === "win32") return undefined
-  const directory = process.platform === "linux" ? "/proc/self/fd" : "/dev/fd"
-  try {
-    const { size } = fs.statSync(directory)
-    if (process.platform === "linux" && size > 0) return size
-    // Less the one that the listing itself opens.
-    return fs.readdirSync(directory).length - 1
-  } catch {
-    return undefined
-  }
-}
-
-const readMaxOpenFiles = (): number | undefined => {
-  try {
-    const soft = /^Max open files\s+(\d+)/m.exec(fs.readFileSync("/proc/self/limits", "utf8"))?.[1]
-    return soft === undefined ? undefined : Number(soft)
-  } catch {
-    return undefined
   }
 }

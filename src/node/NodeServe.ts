@@ -1,7 +1,8 @@
 /**
  * A server as a process of its own: a graph such as `App.layerOperated`, with everything that a process on Node adds to it, in the order in which it
- * starts. It ends in the opposite one: the service manager is told, HTTP closes, the server stops, the log is flushed.
+ * starts. It ends in the opposite one: the service manager is told, the server stops, HTTP closes, the log is flushed.
  */
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -15,16 +16,20 @@ import { inRoom, LogLevels } from "../observability/LogLevels.ts"
 import type { Metrics, MetricsSettings } from "../observability/Metrics.ts"
 import type { RuntimeStats } from "../observability/RuntimeMetrics.ts"
 import type { RtmpCrypto } from "../protocol/Crypto.ts"
+import { Diagnostics } from "../server/Diagnostics.ts"
 import { RtmpServer } from "../server/RtmpServer.ts"
 import type { Supervisor } from "../server/Supervisor.ts"
 import type { Transport } from "../server/Transport.ts"
 import type { ServeArguments } from "./cli/ServeArguments.ts"
 import * as ServeConfig from "./cli/ServeConfig.ts"
+import * as NodeAccess from "./NodeAccess.ts"
+import { NodeCertificates } from "./NodeCertificates.ts"
 import * as NodeConfigFile from "./NodeConfigFile.ts"
 import * as NodeCrypto from "./NodeCrypto.ts"
 import * as NodeHttp from "./NodeHttp.ts"
 import * as NodeLog from "./NodeLog.ts"
 import * as NodeMemory from "./NodeMemory.ts"
+import * as NodeOpenFiles from "./NodeOpenFiles.ts"
 import * as NodePackage from "./NodePackage.ts"
 import * as NodeRuntimeStats from "./NodeRuntimeStats.ts"
 import * as NodeSettings from "./NodeSettings.ts"
@@ -53,22 +58,35 @@ export const serve = Effect.fnUntraced(function* (args: ServeArguments, layerOpe
     streamLabels: config.metrics.streamLabels,
     maxEventLoopLagMs: Duration.toMillis(config.health.maxEventLoopLag)
   }).pipe(
-    Layer.provide([NodeTransport.layerActivated, NodeMemory.layer, NodeRuntimeStats.layer]),
+    Layer.provide([NodeTransport.layerActivated, NodeMemory.layer, NodeOpenFiles.layer, NodeRuntimeStats.layer]),
+    Layer.provideMerge([NodeCertificates.layer, NodeAccess.layer]),
     Layer.provideMerge([NodeCrypto.layer, ConfigStore.layer(ServeConfig.loadFrom(file, args.settings), loaded)])
   )
-  const services = NodeHttp.layer({ version }).pipe(
-    Layer.provideMerge(RtmpServer.layerStarted.pipe(Layer.provideMerge(app))),
+  // HTTP first: when its port is taken, no client has been let in yet; and until RTMP listens, `/readyz` says that it does not.
+  const services = RtmpServer.layerStarted.pipe(
+    Layer.provideMerge(NodeHttp.layer({ version }).pipe(Layer.provideMerge(app))),
     Layer.provideMerge(Systemd.layer)
   )
   yield* Effect.andThen(inRoom("config")(about), Effect.provide(Effect.scoped(run(file, config)), services)).pipe(
+    Effect.tapCause(lastWords),
     Effect.provide(layerTelemetry(config, version).pipe(Layer.provideMerge(NodeLog.layer(NodeSettings.log(config)))))
   )
 })
 
 const layerTelemetry = (config: RtmpConfigData, version: string): Layer.Layer<never> => {
   const settings = NodeSettings.telemetry(config, version)
-  return settings === undefined ? Layer.empty : NodeTelemetry.layer(settings)
+  if (settings === undefined || !(settings.metrics || settings.logs || settings.traces)) return Layer.empty
+  // What is built on it sees its logger and tracer only; `run` asks for the exporter, where there is one.
+  return NodeTelemetry.layerKept(settings)
 }
+
+/** A fault that nothing recovers from, with what is known of the server, in the log too: where its lines go to a file only. */
+const lastWords = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
+  Cause.hasDies(cause)
+    ? Effect.flatMap(Diagnostics, (diagnostics) =>
+        Effect.logFatal("unexpected failure", cause, { report: JSON.stringify(diagnostics.report(Date.now())) })
+      ).pipe(inRoom("lifecycle"))
+    : Effect.void
 
 /** Everything runs: says so, follows the configuration, and waits for the end. */
 const run = Effect.fnUntraced(function* (file: string | undefined, config: RtmpConfigData) {
@@ -77,20 +95,34 @@ const run = Effect.fnUntraced(function* (file: string | undefined, config: RtmpC
   const store = yield* ConfigStore
   const levels = yield* LogLevels
   const health = yield* Health
+  // It ends last here, and so sends what the stop has to say.
+  if (config.otlp.url !== "") yield* NodeTelemetry.supervise
   yield* store.register({
     name: "log",
     prepare: (next) => Effect.succeed(levels.replace(NodeSettings.logLevels(next)))
   })
-  const reload = Effect.catch(store.reload, (error) => inRoom("config")(Effect.logError(error.message)))
-  yield* Effect.forkScoped(Stream.runForEach(NodeSignals.signals(["SIGHUP"]), () => systemd.reloading(reload)))
+  yield* Effect.forkScoped(
+    Stream.runForEach(NodeSignals.signals(["SIGHUP"]), () => systemd.reloading(Effect.ignore(store.reload)))
+  )
   if (file !== undefined) yield* Effect.forkScoped(NodeConfigFile.reloadOnChange(file))
   if (config.otlp.url !== "" && config.otlp.traces) {
     const ConnectionSpans = yield* Effect.promise(() => import("../server/ConnectionSpans.ts"))
     yield* Layer.build(ConnectionSpans.layer)
   }
+  yield* (yield* NodeCertificates).maintain
   yield* systemd.watchdog(Effect.map(health.live, ({ status }) => status === "ok"))
   const address = yield* server.address
   yield* systemd.ready(address === undefined ? undefined : `listening on ${address.host}:${address.port}`)
-  yield* Effect.addFinalizer(() => systemd.stopping({ graceMs: Duration.toMillis(config.shutdown.grace) }))
+  let isTold = false
+  const stopping = Effect.suspend(() => {
+    if (isTold) return Effect.void
+    isTold = true
+    return systemd.stopping({ graceMs: Duration.toMillis(config.shutdown.grace) })
+  })
+  yield* Effect.forkScoped(
+    Stream.runForEach(server.lifecycleChanges, (to) => (to === "Stopping" ? stopping : Effect.void))
+  )
+  // Before HTTP closes: until the last client has gone, the server can be watched, and be told to hurry.
+  yield* Effect.addFinalizer(() => Effect.andThen(stopping, server.stop()))
   yield* server.awaitStopped
 })

@@ -17,12 +17,40 @@
  * a publisher of 50 Mbit/s has it marked once or twice a second, which is most of what taking it in costs. When it may
  * double in between, that halves; it costs some megabytes, and only where so much is published.
  */
+import * as Fs from "node:fs"
 import * as Module from "node:module"
+import * as Path from "node:path"
+import process from "node:process"
+import { fileURLToPath } from "node:url"
 import * as V8 from "node:v8"
 
 /** Prepares the process for what is imported from now on. Where something cannot be set, nothing is different. */
 export const prepare = (): void => {
+  const stale = staleness(new URL("../..", import.meta.url), import.meta.url)
+  if (stale !== undefined) process.stderr.write(`effect-rtmp: ${stale}\n`)
   V8.setFlagsFromString("--semi-space-growth-factor=1")
   V8.setFlagsFromString("--heap-growing-percent=100")
   Module.enableCompileCache()
+}
+
+/**
+ * Tells that what was compiled is older than its sources; undefined where it is not, or where there is no knowing. Inside a
+ * checkout `npx effect-rtmp` runs `dist/`, which nobody may have built since. `root` is the folder of the package, `running`
+ * the address of a module that runs. A package that was installed has not what the sources are compiled with, and is not
+ * looked at.
+ */
+export const staleness = (root: URL, running: string): string | undefined => {
+  if (!running.endsWith(".js")) return undefined
+  const folder = fileURLToPath(root)
+  try {
+    if (!Fs.existsSync(Path.join(folder, "src/tsconfig.json"))) return undefined
+    const builtMs = Fs.statSync(Path.join(folder, "dist/main.js")).mtimeMs
+    const newer = Fs.readdirSync(Path.join(folder, "src"), { recursive: true, encoding: "utf8" }).find(
+      (path) => path.endsWith(".ts") && Fs.statSync(Path.join(folder, "src", path)).mtimeMs > builtMs
+    )
+    if (newer === undefined) return undefined
+    return `dist/ is older than src/${newer}: build it with \`npm run build\`, or start the sources with \`npm start\``
+  } catch {
+    return undefined
+  }
 }

@@ -106,6 +106,12 @@ export const make = (
     const files = yield* FileSystem.FileSystem
     const spawner = yield* ChildProcessSpawner
 
+    const isSystemdThere = Effect.orElseSucceed(files.exists(host.systemdFolder), () => false)
+
+    /** A plan alone needs nobody to carry it out. */
+    const managerFor = (dryRun: boolean): Effect.Effect<ServiceSettings.Manager, ServiceError> =>
+      host.platform === "linux" && dryRun ? Effect.succeed("systemd") : manager
+
     const manager: Effect.Effect<ServiceSettings.Manager, ServiceError> = Effect.suspend(() => {
       switch (host.platform) {
         case "darwin":
@@ -113,14 +119,8 @@ export const make = (
         case "win32":
           return Effect.succeed("windows")
         case "linux":
-          return Effect.flatMap(
-            Effect.orElseSucceed(files.exists(host.systemdFolder), () => false),
-            (isThere) =>
-              isThere
-                ? Effect.succeed<ServiceSettings.Manager>("systemd")
-                : unsupported(
-                    "this machine was not started by systemd: start the server from its own init, or in a container"
-                  )
+          return Effect.flatMap(isSystemdThere, (isThere) =>
+            isThere ? Effect.succeed<ServiceSettings.Manager>("systemd") : unsupported(noSystemd)
           )
         default:
           return unsupported(`services are not supported on ${host.platform}`)
@@ -197,7 +197,11 @@ export const make = (
     }
 
     const perform = (plan: ServicePlan.Plan, settings: ServiceSettings.ServiceSettings, dryRun: boolean) => {
-      if (dryRun) return Effect.succeed(plan)
+      if (dryRun) {
+        return host.platform !== "linux"
+          ? Effect.succeed(plan)
+          : Effect.map(isSystemdThere, (isThere) => (isThere ? plan : { ...plan, notes: [...plan.notes, noSystemd] }))
+      }
       if (settings.scope === "system" && host.uid !== undefined && host.uid !== 0)
         return Effect.fail(denied(host, "a service of the machine is not yours to change"))
       return Effect.as(Effect.forEach(plan.steps, carryOut, { discard: true }), plan)
@@ -241,8 +245,10 @@ export const make = (
     return {
       install: (request) =>
         Effect.gen(function* () {
-          const kind = yield* manager
-          const settings = yield* settle(kind, request, yield* versionOf(kind))
+          const dryRun = request.dryRun === true
+          const kind = yield* managerFor(dryRun)
+          const version = dryRun ? Effect.orElseSucceed(versionOf(kind), () => undefined) : versionOf(kind)
+          const settings = yield* settle(kind, request, yield* version)
           if (kind === "windows" && request.wrapper === undefined) {
             return yield* new ServiceError({
               reason: "NotFound",
@@ -254,11 +260,11 @@ export const make = (
             wrapper: request.wrapper,
             uid: host.uid ?? 0
           })
-          return yield* perform(plan, settings, request.dryRun === true)
+          return yield* perform(plan, settings, dryRun)
         }),
       uninstall: ({ dryRun, instance, scope }) =>
         Effect.gen(function* () {
-          const kind = yield* manager
+          const kind = yield* managerFor(dryRun === true)
           const settings = yield* settle(kind, { instance, scope })
           return yield* perform(ServicePlan.uninstall(kind, settings, host.uid ?? 0), settings, dryRun === true)
         }),
@@ -289,6 +295,8 @@ export class ServiceManager extends Context.Service<ServiceManager, ServiceManag
     Effect.sync(() => ServiceManager.layerFor(currentHost()))
   )
 }
+
+const noSystemd = "this machine was not started by systemd: start the server from its own init, or in a container"
 
 const unsupported = (detail: string): Effect.Effect<never, ServiceError> =>
   Effect.fail(new ServiceError({ reason: "Unsupported", detail }))

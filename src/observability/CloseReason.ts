@@ -15,6 +15,14 @@ const table = {
     level: "info",
     description: "the connection was reset or broke off"
   },
+  ProxyRefused: {
+    level: "warn",
+    description: "a load balancer did not say whose connection it is"
+  },
+  TlsFailed: {
+    level: "info",
+    description: "the client and the server did not agree on TLS"
+  },
   HandshakeTimeout: {
     level: "info",
     description: "the handshake was not finished in time"

@@ -14,7 +14,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { RuntimeStats } from "./RuntimeMetrics.ts"
 
-/** What a check found; `reason` is a sentence for an operator where it is not ok. */
+/** What a check found; `reason` is a sentence for an operator: why it is not ok, or a remark where it is. */
 export interface CheckResult {
   readonly ok: boolean
   readonly reason?: string
@@ -30,7 +30,7 @@ export interface Check<E = never> {
   readonly critical: boolean
 }
 
-/** One line of a report. `reason` is empty where the check is ok. */
+/** One line of a report. `reason` is empty where the check has nothing to say. */
 export interface ReportedCheck {
   readonly name: string
   readonly ok: boolean
@@ -82,7 +82,7 @@ export interface RuntimeLimits {
   readonly maxMemoryBytes?: number
 }
 
-/** Registers the checks `eventLoop` and, where there is a limit, `memory`. Neither is critical. */
+/** Registers the checks `eventLoop` and, where there is a limit, `residentMemory`. Neither is critical. */
 export const layerRuntime = (limits: RuntimeLimits): Layer.Layer<never, never, Health | RuntimeStats> =>
   Layer.effectDiscard(
     Effect.gen(function* () {
@@ -100,7 +100,7 @@ export const layerRuntime = (limits: RuntimeLimits): Layer.Layer<never, never, H
       const { maxMemoryBytes } = limits
       if (maxMemoryBytes === undefined) return
       yield* health.register({
-        name: "memory",
+        name: "residentMemory",
         critical: false,
         check: Effect.sync(() => {
           const { resident } = stats.read().memory
@@ -175,7 +175,7 @@ const run = ({ check, name }: Check<unknown>): Effect.Effect<ReportedCheck> =>
     Effect.exit,
     Effect.map((exit) => {
       const result = Exit.isSuccess(exit) ? exit.value : failed(firstLine(Cause.pretty(exit.cause)))
-      return { name, ok: result.ok, reason: result.ok ? "" : (result.reason ?? "the check failed") }
+      return { name, ok: result.ok, reason: result.reason ?? (result.ok ? "" : "the check failed") }
     })
   )
 

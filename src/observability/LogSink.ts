@@ -187,6 +187,7 @@ export const queued = (options: QueuedOptions): Effect.Effect<LogSink, never, Sc
     let lost = 0
     let gap = 0
     let inFlight = 0
+    let inFlightBytes = 0
     let failing = false
     let closed = false
 
@@ -238,10 +239,23 @@ export const queued = (options: QueuedOptions): Effect.Effect<LogSink, never, Sc
         options.report(`log output ${options.name}: ${error.message}; lines wait or are lost until it works again`)
       })
     const pump = Effect.gen(function* () {
+      // Left behind by a writer that died: of what it had in its hands nobody knows.
+      if (inFlight > 0) {
+        lost += inFlight
+        gap += inFlight
+        bytes -= inFlightBytes
+        inFlight = 0
+      }
       while (true) {
         yield* pending.await
+        if (at === lines.length) {
+          pending.closeUnsafe()
+          idle.openUnsafe()
+          continue
+        }
         const { batch, size } = take()
         inFlight = batch.length
+        inFlightBytes = size
         yield* Effect.suspend(() => options.write(batch)).pipe(
           Effect.catchDefect((defect) => Effect.fail(new LogWriteError({ message: String(defect) }))),
           Effect.tapError(failed),
@@ -264,7 +278,13 @@ export const queued = (options: QueuedOptions): Effect.Effect<LogSink, never, Sc
         }
       }
     })
-    const fiber = yield* Effect.forkScoped(Effect.interruptible(pump))
+    // Whatever else it dies of, a callback that throws, say, it is started again: nobody would hear of a log that is gone.
+    const writer = pump.pipe(
+      Effect.catchDefect((defect) => Effect.fail(new LogWriteError({ message: String(defect) }))),
+      Effect.tapError((error) => Effect.ignoreCause(failed(error))),
+      Effect.retry(Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("1 minute")]))
+    )
+    const fiber = yield* Effect.forkScoped(Effect.interruptible(writer))
     const close = Effect.suspend(() => {
       if (closed) return Effect.void
       return Effect.gen(function* () {

@@ -73,11 +73,25 @@ export const anomalyKinds = [
 ] as const
 
 /**
- * Limits that can be reached, as labels: those that refuse a connection (`connections`, `handshakes`, `memory`), and those
- * that end one (`outbox`: the viewer fell too far behind; `stall`: it took nothing for too long; `session`: it asked for
+ * Limits that can be reached, as labels: those that refuse a connection (`connections`, `handshakes`, `memory`, `files`;
+ * `address` and `addressRate`: of one address; `rate`: of all; `access`: the address is not listened to), and those that
+ * end one (`outbox`: the viewer fell too far behind; `stall`: it took nothing for too long; `session`: it asked for
  * more than one may, or than there is room for).
  */
-export const limits = ["connections", "handshakes", "memory", "outbox", "stall", "session", other] as const
+export const limits = [
+  "connections",
+  "address",
+  "addressRate",
+  "rate",
+  "handshakes",
+  "memory",
+  "files",
+  "access",
+  "outbox",
+  "stall",
+  "session",
+  other
+] as const
 
 /**
  * The reasons for which a connection ends and an operator may want to look into: errors, as labels. Beside them stands
@@ -167,6 +181,8 @@ export class Metrics extends Context.Service<
     readonly bindServer: (read: () => ServerFacts) => Effect.Effect<void, never, Scope.Scope>
     /** Reads how many log lines were lost since the start, until the scope closes. */
     readonly bindLogLinesLost: (read: () => number) => Effect.Effect<void, never, Scope.Scope>
+    /** Reads when the first certificate ends, in milliseconds since 1970 and 0 for never, until the scope closes. */
+    readonly bindCertificateEnd: (read: () => number) => Effect.Effect<void, never, Scope.Scope>
     /** What the server counts itself, now; zeros without a server. */
     readonly facts: Effect.Effect<ServerFacts>
     /** Every metric of the registry with its value, those of custom code included. */
@@ -200,10 +216,12 @@ const make = Effect.fnUntraced(function* (settings: MetricsSettings) {
   }
   const server = bound(() => none)
   const logLinesLost = bound(() => 0)
+  const certificateEnd = bound(() => 0)
   const facts = Instruments.perTurn(() => server.read())
   yield* Instruments.register(
     families(counters, facts, {
       logLinesLost: () => logLinesLost.read(),
+      certificateEndMs: () => certificateEnd.read(),
       uptimeSeconds: () => (nowMs() - startedMs) / 1_000,
       settings
     })
@@ -213,6 +231,7 @@ const make = Effect.fnUntraced(function* (settings: MetricsSettings) {
     ...counters,
     bindServer: server.bind,
     bindLogLinesLost: logLinesLost.bind,
+    bindCertificateEnd: certificateEnd.bind,
     facts: Effect.sync(facts),
     snapshot: Effect.sync(() => Metric.snapshotUnsafe(context)),
     renderPrometheus: Effect.gen(function* () {
@@ -246,6 +265,7 @@ const families = (
   facts: () => ServerFacts,
   rest: {
     readonly logLinesLost: () => number
+    readonly certificateEndMs: () => number
     readonly uptimeSeconds: () => number
     readonly settings: MetricsSettings
   }
@@ -372,6 +392,14 @@ const families = (
       () => facts().unknownMessages
     ),
     counter("rtmp_log_lines_lost_total", "Log lines that could not be written.", rest.logLinesLost),
+    {
+      ...gauge(
+        "rtmp_certificate_end_timestamp_seconds",
+        "When the first of the certificates for RTMPS ends, in seconds since 1970; 0 where there is none.",
+        () => rest.certificateEndMs() / 1_000
+      ),
+      unit: "seconds"
+    },
     { ...gauge("rtmp_uptime_seconds", "Time since the start.", rest.uptimeSeconds), unit: "seconds" },
     {
       name: "rtmp_build_info",

@@ -7,11 +7,18 @@ import * as Fiber from "effect/Fiber"
 import type { AccessAction } from "../access/Authenticator.ts"
 import { AccessDenied } from "../access/Authenticator.ts"
 import type { SessionOutput } from "../protocol/Session.ts"
-import type { StatusCode } from "../protocol/Status.ts"
+import type { Status, StatusCode } from "../protocol/Status.ts"
+import * as StatusModule from "../protocol/Status.ts"
 import type { Connection, TransportError } from "./Transport.ts"
 
 /** A request of a session that waits for `accept` or `reject`. */
 export type AccessQuestion = Extract<SessionOutput, { readonly requestId: number }>
+
+/** A request to publish. */
+export type PublishQuestion = Extract<AccessQuestion, { readonly _tag: "PublishRequested" }>
+
+/** A request to play. */
+export type PlayQuestion = Extract<AccessQuestion, { readonly _tag: "PlayRequested" }>
 
 /** What a request asks for, in the authenticator's terms. `query` is secret. */
 export const describe = (
@@ -43,6 +50,15 @@ export const denialCode = (action: AccessAction): StatusCode => {
       return "NetStream.Play.Failed"
   }
 }
+
+/**
+ * The status of a refusal. One that leads elsewhere is `NetConnection.Connect.Rejected` whatever was asked for: that is
+ * where clients look for an address.
+ */
+export const denialStatus = (action: AccessAction, { description, redirect }: AccessDenied): Status =>
+  redirect === undefined
+    ? StatusModule.error(denialCode(action), description)
+    : { ...StatusModule.error("NetConnection.Connect.Rejected", description), redirect }
 
 const decisionTimeout = "30 seconds"
 

@@ -29,6 +29,8 @@ export interface ConnectionEnvironment {
   readonly isLeaving: () => boolean
   /** Keys of the streams that connections publish now; the connections keep it. */
   readonly publishing: Set<string>
+  /** How many viewers a stream may have by the grant of its publisher, by its key; the connections make and keep it. */
+  viewerLimits?: Map<string, number>
 }
 
 /** What a connection plays. */

@@ -18,7 +18,15 @@ export const closeReason = (error: CloseError | TransportError): CloseReason => 
     case "ChunkError":
       return "ProtocolViolation"
     case "TransportError":
-      return error.reason === "Reset" ? "ConnectionReset" : "ClientClosed"
+      switch (error.reason) {
+        case "Reset":
+          return "ConnectionReset"
+        case "TlsFailed":
+        case "ProxyRefused":
+          return error.reason
+        default:
+          return "ClientClosed"
+      }
     case "SessionError":
       switch (error.reason) {
         case "HandshakeTimeout":

@@ -126,7 +126,7 @@ export class Counts {
         if (!event.echoMatches) this.echoMismatches++
         break
       case "ConnectionRefused":
-        this.refused++
+        this.refused += event.count ?? 1
         break
       case "PublishStarted":
         this.publications++

@@ -4,6 +4,7 @@
 import { SessionError } from "../protocol/Session.ts"
 import type { Status } from "../protocol/Status.ts"
 import * as StatusModule from "../protocol/Status.ts"
+import * as ViewerLimits from "./ViewerLimits.ts"
 
 /** What refusals depend on: a part of the environment of a connection. */
 export interface RefusalState {
@@ -11,6 +12,7 @@ export interface RefusalState {
   readonly maxPublishers: () => number
   readonly isLeaving: () => boolean
   readonly publishing: ReadonlySet<string>
+  readonly viewerLimits?: ReadonlyMap<string, number>
 }
 
 /** A refusal: what the client is told, and what the log says. */
@@ -48,8 +50,14 @@ export const publish = (state: RefusalState, key: string): Refusal | undefined =
   return undefined
 }
 
-/** Why nobody may play a stream now; undefined where somebody may. */
-export const play = (state: RefusalState, key: string): Refusal | undefined => {
+/** Why nobody may play a stream now, which has so many viewers; undefined where somebody may. */
+export const play = (state: RefusalState, key: string, viewers: number): Refusal | undefined => {
+  if (viewers >= ViewerLimits.of(state, key)) {
+    return {
+      status: StatusModule.error("NetStream.Play.Failed", ViewerLimits.description),
+      error: new SessionError({ reason: "LimitReached", detail: `${key} has as many viewers as its publisher may` })
+    }
+  }
   if (!state.isLeaving() && !state.disabled.has(key)) return undefined
   return {
     status: StatusModule.error("NetStream.Play.StreamNotFound", "This stream is not available."),

@@ -13,31 +13,30 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
-import type { AccessDenied, AccessGrant } from "../access/Authenticator.ts"
+import { type AccessDenied, type AccessGrant, type AccessRequest, secretStream } from "../access/Authenticator.ts"
 import type { ViewerSink } from "../live/Outbox.ts"
 import type { Publication, Viewer } from "../live/Registry.ts"
-import type { CloseReason } from "../observability/CloseReason.ts"
-import * as Bytes from "../protocol/Bytes.ts"
 import * as RtmpUrl from "../protocol/RtmpUrl.ts"
-import type { CloseError, Session, SessionOutput, StreamRequest } from "../protocol/Session.ts"
+import type { CloseError, Session, SessionOutput } from "../protocol/Session.ts"
 import { SessionError } from "../protocol/Session.ts"
 import type { Status } from "../protocol/Status.ts"
 import * as StatusModule from "../protocol/Status.ts"
 import type { AccessQuestion } from "./AccessDecision.ts"
 import * as AccessDecision from "./AccessDecision.ts"
 import { Closing } from "./Closing.ts"
+import { ConnectionAccess, streamOf } from "./ConnectionAccess.ts"
 import type { ConnectionEnvironment, Playing } from "./ConnectionEnvironment.ts"
 import type { Deadline } from "./DeadlineWheel.ts"
-import { closeReason, endError } from "./Errors.ts"
+import { endError } from "./Errors.ts"
 import * as Refusals from "./Refusals.ts"
+import { Replies } from "./Replies.ts"
 import type { ConnectionTotals } from "./ServerEvents.ts"
 import type { Connection, TransportError } from "./Transport.ts"
+import * as Verdict from "./Verdict.ts"
+import * as ViewerLimits from "./ViewerLimits.ts"
 
 // Streams that one connection may wait for: all connections together have a limited number of places to wait.
 const maxWaiting = 2
-
-// Replies that a client asked for and does not read. Media has bounds of its own.
-const maxUnreadReplyBytes = 256 * 1024
 
 /** A connection as the server sees it. */
 export class RtmpConnection implements Deadline {
@@ -47,25 +46,35 @@ export class RtmpConnection implements Deadline {
   readonly transport: Connection
   /** The protocol state. */
   readonly session: Session
+  /** Where it came in. */
+  readonly listener: string
   readonly #environment: ConnectionEnvironment
   readonly #openedMs: number
   readonly #publications = new Map<number, Publication>()
   readonly #viewers = new Map<number, Playing>()
   /** Without what its present viewers were given, which they count themselves. */
   #bytesSent = 0
-  #unreadReplyBytes = 0
-  #replies: Array<Uint8Array> = []
-  #holdsReplies = false
+  readonly #replies: Replies
   #closing: Closing | undefined
   #ahead: AccessDecision.ReadAhead | undefined
+  readonly #access: ConnectionAccess
   #defect: Cause.Cause<never> | undefined
 
-  constructor(id: string, transport: Connection, session: Session, environment: ConnectionEnvironment) {
+  constructor(
+    id: string,
+    transport: Connection,
+    session: Session,
+    environment: ConnectionEnvironment,
+    listener = "rtmp"
+  ) {
     this.id = id
+    this.listener = listener
     this.transport = transport
     this.session = session
     this.#environment = environment
     this.#openedMs = environment.wheel.nowMs()
+    this.#replies = new Replies(transport, () => this.#ignored())
+    this.#access = new ConnectionAccess(environment.authenticator, id, transport, session)
   }
 
   /** Serves the connection to its end. It never fails: a defect ends this connection alone. */
@@ -79,17 +88,18 @@ export class RtmpConnection implements Deadline {
     const self = this
     return Effect.gen(function* () {
       self.#environment.wheel.schedule(self)
-      self.#environment.emit({ _tag: "ConnectionOpened", connectionId: self.id, remote: self.transport.remote })
+      const { id, listener, transport } = self
+      self.#environment.emit({ _tag: "ConnectionOpened", connectionId: id, remote: transport.remote, listener })
       while (true) {
         const chunks = yield* self.#ahead === undefined ? self.transport.pull : self.#ahead.next
         for (let i = 0; i < chunks.length; i++) {
-          self.#holdsReplies = true
+          self.#replies.hold()
           let request = self.#receive(chunks[i]!)
           while (request !== undefined) {
             yield* self.#decide(request)
             request = self.#apply(self.session.resume(self.#environment.wheel.nowMs()))
           }
-          self.#releaseReplies()
+          self.#replies.release()
         }
       }
     })
@@ -112,9 +122,10 @@ export class RtmpConnection implements Deadline {
       switch (output._tag) {
         case "Media":
           this.#publications.get(output.streamId)?.publish(output.message, this.#environment.wheel.nowMs())
+          if (this.#access.isMetered) this.#meter(output.streamId, output.message.payload.length)
           break
         case "Send":
-          this.#send(output.bytes)
+          this.#replies.send(output.bytes)
           break
         case "ConnectRequested":
         case "PublishRequested":
@@ -156,87 +167,55 @@ export class RtmpConnection implements Deadline {
     return request
   }
 
-  #send(bytes: Uint8Array): void {
-    if (this.#holdsReplies) this.#replies.push(bytes)
-    else this.#write(bytes)
-  }
-
-  /** Writes the replies that one read has caused, together: a client that pipelines its commands gets one segment. */
-  #releaseReplies(): void {
-    this.#holdsReplies = false
-    const replies = this.#replies
-    if (replies.length === 0) return
-    this.#replies = []
-    this.#write(replies.length === 1 ? replies[0]! : Bytes.concat(replies))
-  }
-
-  #write(bytes: Uint8Array): void {
-    this.#bytesSent += bytes.length
-    if (this.transport.write(bytes)) {
-      this.#unreadReplyBytes = 0
-      return
-    }
-    // Some transports never take bytes at once: what was written before this has gone if nothing else waits.
-    if (this.transport.bufferedBytes() <= bytes.length) this.#unreadReplyBytes = 0
-    this.#unreadReplyBytes += bytes.length
-    if (this.#unreadReplyBytes > maxUnreadReplyBytes) {
-      this.#apply(
-        this.session.abort(
-          new SessionError({ reason: "LimitReached", detail: "the client asks and does not read the answers" })
-        )
-      )
-      this.transport.destroy()
-    }
+  /** Ends a connection whose client asks and does not read. */
+  #ignored(): void {
+    const detail = "the client asks and does not read the answers"
+    this.#apply(this.session.abort(new SessionError({ reason: "LimitReached", detail })))
+    this.transport.destroy()
   }
 
   /** Asks whether a request is allowed, and answers it. */
-  #decide(request: AccessQuestion): Effect.Effect<void, TransportError> {
-    const { action, application, query, stream } = AccessDecision.describe(request)
-    const decision = this.#environment.authenticator.authorize({
-      action,
-      application,
-      stream,
-      query,
-      tcUrl:
-        request._tag === "ConnectRequested" ? request.request.tcUrl : (this.session.statistics.connect?.tcUrl ?? ""),
-      remoteAddress: this.transport.remote.host,
-      connectionId: this.id
-    })
+  #decide(question: AccessQuestion): Effect.Effect<void, TransportError> {
+    const request = this.#access.describe(question)
+    const decision = this.#environment.authenticator.authorize(request)
     // An answer that is there already, as on an open server, needs no timer; for any other nobody's replies wait.
     if (Exit.isExit(decision)) {
       return Effect.match(decision as Effect.Effect<AccessGrant, AccessDenied>, {
-        onSuccess: (grant) => this.#granted(request, grant),
-        onFailure: (denied) => this.#denied(request, denied)
+        onSuccess: (grant) => this.#granted(question, request, grant),
+        onFailure: (denied) => this.#denied(question, request, denied)
       })
     }
-    this.#releaseReplies()
+    this.#replies.release()
     this.#ahead ??= new AccessDecision.ReadAhead(this.transport.pull)
     return Effect.map(this.#ahead.during(Effect.result(AccessDecision.timely(decision))), (answer) => {
-      if (Result.isSuccess(answer)) this.#granted(request, answer.success)
-      else this.#denied(request, answer.failure)
+      if (Result.isSuccess(answer)) this.#granted(question, request, answer.success)
+      else this.#denied(question, request, answer.failure)
     })
   }
 
-  #denied(request: AccessQuestion, denied: AccessDenied): void {
-    const { action, application, stream } = AccessDecision.describe(request)
+  #denied(question: AccessQuestion, { action, application, stream }: AccessRequest, denied: AccessDenied): void {
     this.#environment.emit({
       _tag: "AccessRefused",
       connectionId: this.id,
       remote: this.transport.remote,
       action,
-      streamKey: RtmpUrl.streamKey(application, stream),
+      streamKey: RtmpUrl.streamKey(application, denied.isStreamSecret === true ? secretStream : stream),
       reason: denied.reason
     })
-    this.#refuse(request.requestId, StatusModule.error(AccessDecision.denialCode(action), denied.description))
+    this.#refuse(question, AccessDecision.denialStatus(action, denied))
   }
 
-  #refuse(requestId: number, status: Status, error?: SessionError): void {
+  #refuse({ requestId }: AccessQuestion, status: Status, error?: SessionError): void {
     this.#apply(this.session.reject(requestId, status, this.#environment.wheel.nowMs(), error))
   }
 
-  #granted(request: AccessQuestion, grant: AccessGrant): void {
+  #granted(request: AccessQuestion, asked: AccessRequest, grant: AccessGrant): void {
+    this.#access.granted(request, asked, grant, this.#environment.wheel.nowMs())
     // The client may have been closed while the answer was on its way.
-    if (this.#closing !== undefined) return
+    if (this.#closing !== undefined) {
+      this.#access.end(streamOf(request))
+      return
+    }
     switch (request._tag) {
       case "ConnectRequested":
         this.#environment.emit({
@@ -249,26 +228,33 @@ export class RtmpConnection implements Deadline {
         this.#accept(request.requestId)
         break
       case "PublishRequested":
-        this.#startPublication(request.requestId, request.request, grant)
+        this.#startPublication(request, grant)
         break
       case "PlayRequested":
-        this.#startViewer(request.requestId, request.request)
+        this.#startViewer(request, grant)
         break
     }
   }
 
   #accept(requestId: number): void {
-    this.#apply(this.session.accept(requestId, this.#environment.wheel.nowMs()))
+    const { wheel } = this.#environment
+    this.#apply(this.session.accept(requestId, wheel.nowMs()))
+    // The next deadline may come sooner than the one before; and there was none while the answer was waited for.
+    wheel.schedule(this)
   }
 
-  #startPublication(requestId: number, request: StreamRequest, grant: AccessGrant): void {
+  #startPublication(question: AccessDecision.PublishQuestion, grant: AccessGrant): void {
     const environment = this.#environment
-    const key = RtmpUrl.streamKey(request.application, request.stream)
+    const { request } = question
+    const key = RtmpUrl.streamKey(request.application, grant.stream ?? request.stream)
     const refusal = Refusals.publish(environment, key)
     if (refusal !== undefined) {
-      this.#refuse(requestId, refusal.status, refusal.error)
+      this.#turnAway(question, refusal)
       return
     }
+    // Those who wait for it are started by the claim.
+    const isNew = !environment.publishing.has(key)
+    if (isNew) ViewerLimits.take(environment, key, grant)
     const claim = environment.registry.claim(key, {
       publisherId: this.id,
       credential: grant.credential,
@@ -278,16 +264,18 @@ export class RtmpConnection implements Deadline {
     if (Result.isFailure(claim)) {
       const detail = `${request.stream} is already being published.`
       const reason = claim.failure.reason === "Closed" ? "ServerStopping" : "PublishConflict"
-      this.#refuse(
-        requestId,
-        StatusModule.error("NetStream.Publish.BadName", detail),
-        new SessionError({ reason, detail: `${key}: ${claim.failure.message}` })
-      )
+      if (isNew) environment.viewerLimits?.delete(key)
+      this.#turnAway(question, {
+        status: StatusModule.error("NetStream.Publish.BadName", detail),
+        error: new SessionError({ reason, detail: `${key}: ${claim.failure.message}` })
+      })
       return
     }
     this.#publications.set(request.streamId, claim.success)
     environment.publishing.add(claim.success.stream.key)
-    this.#accept(requestId)
+    // Only now where somebody else was there before.
+    if (!isNew) ViewerLimits.take(environment, key, grant)
+    this.#accept(question.requestId)
     this.#environment.emit({
       _tag: "PublishStarted",
       connectionId: this.id,
@@ -301,6 +289,7 @@ export class RtmpConnection implements Deadline {
     if (publication === undefined) return
     this.#publications.delete(streamId)
     this.#environment.publishing.delete(publication.stream.key)
+    this.#environment.viewerLimits?.delete(publication.stream.key)
     // Nobody can come back to a server that moves its clients away.
     const end = this.#environment.isLeaving() ? "unpublish" : how
     publication[end](this.#environment.wheel.nowMs())
@@ -310,6 +299,29 @@ export class RtmpConnection implements Deadline {
       remote: this.transport.remote,
       streamKey: publication.stream.key
     })
+    this.#access.end(streamId)
+  }
+
+  /** Refuses what was granted. */
+  #turnAway(question: AccessQuestion, { error, status }: Refusals.Refusal): void {
+    this.#refuse(question, status, error)
+    this.#access.end(streamOf(question))
+  }
+
+  #meter(streamId: number, bytes: number): void {
+    if (!this.#access.exceeds(streamId, bytes, this.#environment.wheel.nowMs())) return
+    this.#kickPublisher(streamId, "LimitReached", "The stream is above the bitrate that it was granted.")
+  }
+
+  /** Ends what was granted for a time that is over. */
+  #expire(nowMs: number): void {
+    for (const streamId of this.#access.due(nowMs)) {
+      const detail = "The time that was granted is over."
+      if (this.#publications.has(streamId)) this.#kickPublisher(streamId, "LimitReached", detail)
+      else if (this.#viewers.has(streamId)) this.#kickViewer(streamId, "LimitReached", detail)
+      else if (streamId === 0) this.shutdown("LimitReached", detail)
+      else this.#access.end(streamId)
+    }
   }
 
   #kickPublisher(
@@ -328,13 +340,15 @@ export class RtmpConnection implements Deadline {
     )
   }
 
-  #startViewer(requestId: number, request: StreamRequest): void {
+  #startViewer(question: AccessDecision.PlayQuestion, grant: AccessGrant): void {
     const { registry, waitForPublisher, wheel } = this.#environment
-    const key = RtmpUrl.streamKey(request.application, request.stream)
+    const { request, requestId } = question
+    const key = RtmpUrl.streamKey(request.application, grant.stream ?? request.stream)
     const { streamId } = request
-    const refusal = Refusals.play(this.#environment, key)
+    const viewers = (): number => registry.get(key)?.viewers ?? 0
+    const refusal = Refusals.play(this.#environment, key, viewers())
     if (refusal !== undefined) {
-      this.#refuse(requestId, refusal.status, refusal.error)
+      this.#turnAway(question, refusal)
       return
     }
     let accepted = false
@@ -347,9 +361,9 @@ export class RtmpConnection implements Deadline {
       else this.transport.onDrain(drained)
     }
     const sink: ViewerSink = {
-      write: (bytes) => {
-        // In the order in which they were made: what was said of the stream goes out before the stream.
-        if (this.#replies.length > 0) this.#releaseReplies()
+      write: (piece) => {
+        // In the order of their making: what was said of the stream goes out before it.
+        const bytes = this.#replies.before(piece)
         if (joiningSinceMs >= 0) {
           registry.meters.joinTime.observe(wheel.nowMs() - joiningSinceMs)
           joiningSinceMs = -1
@@ -368,6 +382,10 @@ export class RtmpConnection implements Deadline {
         if (accepted) {
           // It has waited for its publisher until now: that is not the time that joining takes.
           joiningSinceMs = wheel.nowMs()
+          if (viewers() > ViewerLimits.of(this.#environment, key)) {
+            const kick = (): void => this.#kickViewer(streamId, "LimitReached", ViewerLimits.description)
+            this.#environment.turns.later(() => this.#guard(kick))
+          }
           this.#apply(this.session.publishNotify(streamId))
         } else {
           // The stream is live: the replies go out before its first bytes, which follow this call.
@@ -405,11 +423,10 @@ export class RtmpConnection implements Deadline {
     })
     if (Result.isFailure(viewer)) {
       const detail = `${request.stream} is not being published.`
-      this.#refuse(
-        requestId,
-        StatusModule.error("NetStream.Play.StreamNotFound", detail),
-        new SessionError({ reason: "StreamNotFound", detail: `${key}: ${viewer.failure.message}` })
-      )
+      this.#turnAway(question, {
+        status: StatusModule.error("NetStream.Play.StreamNotFound", detail),
+        error: new SessionError({ reason: "StreamNotFound", detail: `${key}: ${viewer.failure.message}` })
+      })
       return
     }
     viewing = viewer.success
@@ -450,6 +467,7 @@ export class RtmpConnection implements Deadline {
   #forgetViewer(streamId: number): void {
     this.#bytesSent += this.#viewers.get(streamId)?.viewer.statistics().bytes ?? 0
     this.#viewers.delete(streamId)
+    this.#access.end(streamId)
   }
 
   #change(output: Extract<SessionOutput, { readonly _tag: "PlayChanged" }>): void {
@@ -464,7 +482,7 @@ export class RtmpConnection implements Deadline {
    * Ends the connection in order, as when the server stops: viewers are told the end, publishers get an error status.
    * Does nothing for one that is being closed already.
    */
-  shutdown(reason: "ServerStopping" | "Kicked", detail: string): void {
+  shutdown(reason: "ServerStopping" | "Kicked" | "LimitReached", detail: string): void {
     if (this.#closing !== undefined) return
     this.#guard(() => {
       for (const streamId of [...this.#publications.keys()]) this.#kickPublisher(streamId, reason, detail)
@@ -493,12 +511,12 @@ export class RtmpConnection implements Deadline {
   }
 
   /**
-   * Asks the client to go on elsewhere: see `Session.requestReconnect`. Gives back whether it understands that.
+   * Asks the client to go on elsewhere: see `Session.requestReconnect`. Gives back whether it follows that.
    */
   requestReconnect(tcUrl: string, description: string): boolean {
-    if (!this.session.canReconnect) return false
+    const { canReconnect } = this.session
     this.#guard(() => this.#apply(this.session.requestReconnect(tcUrl, description)))
-    return true
+    return canReconnect
   }
 
   /** Keys of the streams that it publishes. */
@@ -523,7 +541,7 @@ export class RtmpConnection implements Deadline {
 
   /** Counters, for statistics and the closing log line. */
   get totals(): ConnectionTotals {
-    let bytesSent = this.#bytesSent
+    let bytesSent = this.#bytesSent + this.#replies.bytes
     for (const { viewer } of this.#viewers.values()) bytesSent += viewer.statistics().bytes
     return {
       bytesReceived: this.session.statistics.bytesReceived,
@@ -534,13 +552,18 @@ export class RtmpConnection implements Deadline {
 
   /** The next time at which the session, or the closing of the connection, has something due. */
   nextDeadlineMs(): number {
-    return this.#closing === undefined ? this.session.nextDeadlineMs() : this.#closing.untilMs
+    if (this.#closing !== undefined) return this.#closing.untilMs
+    return Math.min(this.session.nextDeadlineMs(), this.#access.nextDeadlineMs)
   }
 
   /** Does what is due. */
   tick(nowMs: number): void {
-    if (this.#closing === undefined) this.#guard(() => this.#apply(this.session.tick(nowMs)))
-    else {
+    if (this.#closing === undefined) {
+      this.#guard(() => {
+        this.#apply(this.session.tick(nowMs))
+        this.#expire(nowMs)
+      })
+    } else {
       this.#closing.untilMs = Number.POSITIVE_INFINITY
       this.transport.destroy()
     }
@@ -548,7 +571,7 @@ export class RtmpConnection implements Deadline {
 
   #close(error: CloseError): void {
     if (this.#closing !== undefined) return
-    this.#releaseReplies()
+    this.#replies.release()
     const { stage } = this.session
     this.#closing = new Closing(error, stage === "Publishing", this.#environment.wheel.nowMs())
     this.#release()
@@ -581,8 +604,9 @@ export class RtmpConnection implements Deadline {
     this.#environment.wheel.cancel(this)
     this.session.disconnect()
     this.#release()
+    this.#access.endAll()
     this.transport.destroy()
-    const { detail, reason } = this.#verdict(exit)
+    const { detail, reason } = Verdict.make(this.#defect, this.#closing?.error, exit)
     const error = this.#closing?.error
     this.#environment.emit({
       _tag: "ConnectionClosed",
@@ -593,22 +617,5 @@ export class RtmpConnection implements Deadline {
       stage: error?._tag === "HandshakeError" ? error.stage : this.session.stage,
       totals: this.totals
     })
-  }
-
-  #verdict(exit: Exit.Exit<never, TransportError>): { readonly reason: CloseReason; readonly detail: string } {
-    if (this.#defect !== undefined) return { reason: "Defect", detail: Cause.pretty(this.#defect) }
-    if (this.#closing !== undefined) {
-      return { reason: closeReason(this.#closing.error), detail: this.#closing.error.message }
-    }
-    if (Exit.isFailure(exit)) {
-      const failure = Cause.findError(exit.cause)
-      if (Result.isSuccess(failure)) {
-        return { reason: closeReason(failure.success), detail: failure.success.message }
-      }
-      if (!Cause.hasInterruptsOnly(exit.cause)) {
-        return { reason: "Defect", detail: Cause.pretty(exit.cause) }
-      }
-    }
-    return { reason: "ServerStopping", detail: "the server stopped" }
   }
 }

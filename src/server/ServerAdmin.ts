@@ -170,7 +170,7 @@ export interface StopSummary {
  *   the end of the process. Both tell whether that changed anything.
  * - `drain`: keeps the port open, but turns new connections away before the handshake, so that a balancer or the
  *   client's own retry leads them elsewhere. Publishers and viewers who follow a ReconnectRequest are sent one, and stay
- *   as they are for `grace`; publishers who do not are ended at once, in order, since a lost connection is what makes
+ *   as they are for `grace`; publishers who do not are, other than in a stop, ended at once, in order, since a lost connection is what makes
  *   encoders such as OBS connect anew. Viewers stay until their stream ends. Returns when all have been told; `resume`
  *   takes it back. A draining server stays so, however empty, until it is resumed or stopped.
  * - `lifecycle`, `lifecycleChanges`: where the server is in its life, and from now on each change; `awaitStopped`

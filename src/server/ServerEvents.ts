@@ -7,9 +7,11 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Stream from "effect/Stream"
+import type { AccessDeniedReason } from "../access/Authenticator.ts"
 import * as Broadcast from "../live/Broadcast.ts"
 import type { DropReport } from "../live/Outbox.ts"
 import type { CloseReason } from "../observability/CloseReason.ts"
+import type { RefusalLimit } from "./Admission.ts"
 import type { Lifecycle, StopSummary } from "./ServerAdmin.ts"
 import type { Endpoint } from "./Transport.ts"
 
@@ -22,12 +24,26 @@ export interface ConnectionTotals {
 
 /** An event of a connection, or of the server. `connectionId` is the identifier that the log carries too. */
 export type ServerEvent =
-  | { readonly _tag: "ConnectionOpened"; readonly connectionId: string; readonly remote: Endpoint }
+  | {
+      readonly _tag: "ConnectionOpened"
+      readonly connectionId: string
+      readonly remote: Endpoint
+      /** Which of the server's listeners it came to: `rtmp` or `rtmps`. */
+      readonly listener?: string
+    }
   | {
       readonly _tag: "ConnectionRefused"
       readonly remote: Endpoint
-      readonly limit: "connections" | "handshakes" | "memory" | "draining"
+      /** Which of the server's listeners it came to: `rtmp` or `rtmps`. */
+      readonly listener?: string
+      readonly limit: RefusalLimit
       readonly max: number
+      /** How many were refused for this limit, this one included, since the last event that told so; one, if absent. */
+      readonly count?: number
+      /** Why the address is not listened to, where that is the limit. */
+      readonly reason?: AccessDeniedReason
+      /** What is left, where memory is short. */
+      readonly freeBytes?: number
     }
   | {
       readonly _tag: "HandshakeCompleted"

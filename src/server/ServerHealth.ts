@@ -1,25 +1,52 @@
 /**
- * The health check of the server itself.
+ * The health checks of the server itself.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { ConfigStore } from "../config/ConfigStore.ts"
+import { formatBytes } from "../config/ConfigValue.ts"
+import { RtmpConfig } from "../config/RtmpConfig.ts"
 import type { CheckResult } from "../observability/Health.ts"
 import { failed, Health, passed } from "../observability/Health.ts"
+import { MemoryStatus } from "./Admission.ts"
 import { RtmpServer } from "./RtmpServer.ts"
 import type { Lifecycle } from "./ServerAdmin.ts"
 
 /**
- * Registers the check `listening`: ready only while the port is open and clients are let in. It is not critical: a server
- * may be stopped, or moving its clients away, on purpose.
+ * Registers the checks `listening`, ready only while every port is open and clients are let in, and `memory`, ready only
+ * while there is as much as `limits.minFreeMemory` asks for, below which clients are turned away. None is critical: a
+ * server may be stopped, or moving its clients away, on purpose, and one without memory still serves who is there.
  */
-export const layer: Layer.Layer<never, never, Health | RtmpServer> = Layer.effectDiscard(
+export const layer: Layer.Layer<never, never, Health | RtmpServer | RtmpConfig> = Layer.effectDiscard(
   Effect.gen(function* () {
     const health = yield* Health
     const server = yield* RtmpServer
     yield* health.register({
       name: "listening",
       critical: false,
-      check: Effect.map(server.lifecycle, (lifecycle) => results[lifecycle])
+      check: Effect.map(Effect.all([server.lifecycle, server.components]), ([lifecycle, components]) => {
+        const dead = components.find(({ name, state }) => name.startsWith("listener") && state !== "Running")
+        return lifecycle === "Running" && dead !== undefined
+          ? failed(`the ${dead.name} has died and is being opened anew`)
+          : results[lifecycle]
+      })
+    })
+    const memory = yield* MemoryStatus
+    const first = yield* RtmpConfig
+    const store = Option.getOrUndefined(yield* Effect.serviceOption(ConfigStore))
+    yield* health.register({
+      name: "memory",
+      critical: false,
+      check: Effect.map(
+        store === undefined ? Effect.succeed(first) : store.current,
+        ({ limits: { minFreeMemory } }) => {
+          const freeBytes = memory.freeBytes()
+          if (freeBytes >= minFreeMemory) return passed
+          const words = `${Math.floor(freeBytes / 2 ** 20)} MiB of memory are free`
+          return failed(`${words}, less than limits.minFreeMemory, ${formatBytes(minFreeMemory)}`)
+        }
+      )
     })
   })
 )

@@ -5,6 +5,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as LogLevel from "effect/LogLevel"
+import type { AccessAttempt } from "../access/AccessPolicy.ts"
 import type { StreamEvent } from "../live/StreamEvents.ts"
 import type { CloseLevel } from "../observability/CloseReason.ts"
 import * as CloseReason from "../observability/CloseReason.ts"
@@ -41,14 +42,25 @@ export const serverLine = (event: ServerEvent): LogLine => {
         room: "server",
         level: "debug",
         message: "connection opened",
-        fields: { connection: event.connectionId, client: client(event.remote) }
+        fields: {
+          connection: event.connectionId,
+          client: client(event.remote),
+          ...(event.listener === undefined ? {} : { listener: event.listener })
+        }
       }
     case "ConnectionRefused":
       return {
         room: "server",
         level: "warn",
         message: "connection refused",
-        fields: { client: client(event.remote), reason: "LimitReached", limit: event.limit, max: event.max }
+        fields: {
+          client: client(event.remote),
+          ...(event.listener === undefined ? {} : { listener: event.listener }),
+          reason: event.reason ?? "LimitReached",
+          ...(event.limit === "access" ? {} : { limit: event.limit, max: event.max }),
+          ...(event.count === undefined || event.count === 1 ? {} : { refused: event.count }),
+          ...(event.freeBytes === undefined ? {} : { freeBytes: event.freeBytes })
+        }
       }
     case "HandshakeCompleted":
       return {
@@ -106,7 +118,8 @@ export const serverLine = (event: ServerEvent): LogLine => {
     case "AccessRefused":
       return {
         room: "access",
-        level: "warn",
+        // A login begins with it, twice.
+        level: event.action === "connect" && event.reason === "CredentialMissing" ? "info" : "warn",
         message: "access refused",
         fields: {
           connection: event.connectionId,
@@ -176,6 +189,28 @@ export const serverLine = (event: ServerEvent): LogLine => {
         message: "stopped",
         fields: { ...summary, reasons: reasonsOf(reasons) }
       }
+    }
+  }
+}
+
+/**
+ * The line for an attempt to connect, publish or play. A refusal has a line of its own already, as an event of its
+ * connection; here it is told by which method, for those who look closely.
+ */
+export const attemptLine = (attempt: AccessAttempt): LogLine => {
+  const { action, address, application, blocked, connectionId, method, outcome } = attempt
+  const isGranted = outcome === "Granted"
+  return {
+    room: "access",
+    level: blocked ? "warn" : isGranted && method !== "none" ? "info" : "debug",
+    message: blocked ? "address blocked after too many failures" : isGranted ? "access granted" : "access denied",
+    fields: {
+      connection: connectionId,
+      client: Log.escapeForLog(address, 64),
+      action,
+      stream: stream(attempt.stream === "" ? application : `${application}/${attempt.stream}`),
+      method,
+      ...(isGranted ? {} : { reason: outcome })
     }
   }
 }

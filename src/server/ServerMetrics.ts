@@ -42,7 +42,7 @@ export const observer = (metrics: MetricsCounters, options: ObserverOptions): ((
         break
       case "ConnectionRefused":
         // A server that empties refuses on purpose.
-        if (event.limit !== "draining") metrics.limitsHit.add({ limit: known(limits, event.limit) })
+        if (event.limit !== "draining") metrics.limitsHit.add({ limit: known(limits, event.limit) }, event.count)
         break
       case "HandshakeCompleted": {
         const since = openedMs.get(event.connectionId)

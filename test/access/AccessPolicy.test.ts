@@ -19,7 +19,8 @@ import {
   type AccessDeniedReason,
   type AccessGrant,
   type AccessRequest,
-  Authenticator
+  Authenticator,
+  secretStream
 } from "../../src/access/Authenticator.ts"
 import * as FailureLimiter from "../../src/access/FailureLimiter.ts"
 import * as Jwt from "../../src/access/Jwt.ts"
@@ -169,7 +170,7 @@ describe("the order", () => {
       }
       assert.deepStrictEqual(
         attempts.map(({ stream }) => stream),
-        [AccessPolicy.secretStream, AccessPolicy.secretStream]
+        [secretStream, secretStream]
       )
     })
   )

@@ -5,6 +5,7 @@ import * as TestClock from "effect/testing/TestClock"
 import * as AdobeAuth from "../../src/access/AdobeAuth.ts"
 import type { AccessDenied, AccessGrant, AccessRequest } from "../../src/access/Authenticator.ts"
 import * as NodeCrypto from "../../src/node/NodeCrypto.ts"
+import * as RtmpUrl from "../../src/protocol/RtmpUrl.ts"
 import * as Requests from "./Requests.ts"
 
 const lookup = Result.getOrThrow(
@@ -69,6 +70,22 @@ const logIn = (method: Method, user: string, password: string, dialect: AdobeAut
     const asked = denied(yield* connect(method, `authmod=${dialect}&user=${user}`))
     return yield* connect(method, answer(asked.description, password))
   })
+
+describe("what librtmp sends where it was built with nettle", () => {
+  it("is read up to the end of its base64, whatever lay behind it in memory", () => {
+    const garbage = '\u{fffd}\u0007^B\u001fJ3.m\u0003\\f4V-o"\btmIJ=='
+    const app = `live?authmod=adobe&user=ann&challenge=rOH4Qw==${garbage}&response=tmIJiYhvFex0yR/DsJR12Q==${garbage}&opaque=26`
+    const { name, query } = Result.getOrThrow(RtmpUrl.application(app))
+    assert.strictEqual(name, "live")
+    const given = AdobeAuth.parameters(query)!
+    assert.deepStrictEqual(
+      [given.user, given.clientChallenge, given.response, given.token],
+      ["ann", "rOH4Qw==", "tmIJiYhvFex0yR/DsJR12Q==", "26"]
+    )
+    // Others may send nothing that cannot be printed.
+    assert.isTrue(Result.isFailure(RtmpUrl.application(`live?key=a${garbage}`)))
+  })
+})
 
 describe("the responses", () => {
   it("are those that FFmpeg and librtmp compute", () => {

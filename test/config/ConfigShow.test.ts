@@ -54,7 +54,7 @@ describe("the effective configuration", () => {
     const text = ConfigShow.toYaml(shown)
     assert.include(
       text,
-      "profile: mobile # RTMP_PROFILE\ninstance:\n  name: default # default\nlisten:\n  host: 0.0.0.0 # default\n"
+      "profile: mobile # RTMP_PROFILE\ninstance:\n  name: default # default\nlisten:\n  enabled: true # default\n  host: 0.0.0.0 # default\n"
     )
     assert.include(text, '\n  file:\n    path: "" # default\n')
     const data = ConfigShow.toJson(shown) as { readonly log: { readonly file: { readonly maxSize: string } } }

@@ -12,6 +12,7 @@ import { TestClock } from "effect/testing"
 import * as ConfigSource from "../../src/config/ConfigSource.ts"
 import { ConfigStore, prepareTimeoutMs, type ReloadError, type ReloadReport } from "../../src/config/ConfigStore.ts"
 import { keys, model, RtmpConfig, type RtmpConfigInput } from "../../src/config/RtmpConfig.ts"
+import { roomOf } from "../../src/observability/LogLevels.ts"
 
 /** A store whose sources are a variable of the test. */
 const withStore = <A, E>(
@@ -110,13 +111,50 @@ describe("a reload", () => {
           yield* TestClock.adjust(prepareTimeoutMs)
           const error = yield* Fiber.join(fiber)
           assert.strictEqual(error._tag === "ReloadError" && error.reason, reason)
-          assert.strictEqual(error.message, `the configuration was not changed, because of tls: ${detail}`)
+          assert.strictEqual(
+            error.message,
+            `the configuration was not changed, and the old one stays in force, because of tls: ${detail}`
+          )
           assert.deepStrictEqual(notes, ["good prepares 1 -> 2", "good undone"])
           assert.strictEqual(yield* store.loaded, before)
         }
         assert.deepStrictEqual(paths((yield* store.reload).changes), ["session.maxStreams"])
       })
     )
+  )
+
+  it.effect(
+    "says in the log of its room what it did, that the old one stays where it did nothing, and since when",
+    () => {
+      const lines: Array<string> = []
+      const logger = Logger.make<unknown, void>(({ fiber, message }) => {
+        lines.push(`[${roomOf(fiber, message)}] ${Array.isArray(message) ? message[0] : message}`)
+      })
+      return withStore({}, (store, say) =>
+        Effect.gen(function* () {
+          say({ session: { maxStreams: 2 } })
+          yield* TestClock.adjust("1 second")
+          assert.strictEqual((yield* store.reload).inForceMs, 0)
+          yield* TestClock.adjust("3 seconds")
+          assert.strictEqual((yield* store.reload).inForceMs, 3_000)
+          say({ session: { maxStreams: -1 }, limits: { maxTracks: 99 } })
+          yield* Effect.flip(store.reload)
+          say({ session: { maxStreams: 3 } })
+          yield* store.register({ name: "moon", prepare: () => Effect.fail("full") })
+          yield* Effect.flip(store.reload)
+          assert.deepStrictEqual(lines.slice(0, 2), [
+            "[config] the configuration has changed",
+            "[config] the configuration is in force already"
+          ])
+          assert.match(
+            lines[2]!,
+            /^\[config\] the configuration was not changed, and the old one stays in force: .*session\.maxStreams.*; .*limits\.maxTracks/
+          )
+          assert.match(lines[3]!, /^\[config\] .*the old one stays in force, because of moon: full$/)
+          assert.strictEqual(lines.length, 4)
+        }).pipe(Effect.provideService(Logger.CurrentLoggers, new Set([logger])))
+      )
+    }
   )
 
   it.effect("changes nothing when the sources are wrong", () =>

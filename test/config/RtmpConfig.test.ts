@@ -5,6 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as TestConsole from "effect/testing/TestConsole"
@@ -27,6 +28,9 @@ const problems = (variables: Record<string, string>): ReadonlyArray<string> => {
 }
 
 /** The decoded value of a key, by its path. */
+/** Two secrets compare as equal, whatever they are. */
+const shown = (value: unknown): unknown => (Redacted.isRedacted(value) ? Redacted.value(value) : value)
+
 const valueAt = (config: Config.RtmpConfigData, path: string): unknown =>
   path.split(".").reduce<unknown>((members, step) => (members as Record<string, unknown>)[step], config)
 
@@ -47,7 +51,13 @@ describe("the schema", () => {
 
   it("keeps the defaults that operators rely on", () => {
     const { listen, chunk, limits, gopCache, outbox, latency, publisher } = RtmpConfig.defaults
-    assert.deepStrictEqual(listen, { host: "0.0.0.0", port: 1935, backlog: 1024 })
+    assert.deepStrictEqual(listen, {
+      enabled: true,
+      host: "0.0.0.0",
+      port: 1935,
+      backlog: 1024,
+      proxyProtocol: { trusted: [] }
+    })
     assert.deepStrictEqual(chunk, { outSize: 60_000, windowAckSize: 2_500_000, peerBandwidth: 2_500_000 })
     assert.strictEqual(limits.maxMessageBytes, 10 * 1024 * 1024)
     assert.strictEqual(publisher.conflict, "reject")
@@ -81,6 +91,40 @@ describe("the schema", () => {
   })
 })
 
+describe("the HTTP API that others can reach", () => {
+  const problems = (variables: Record<string, string>, model: typeof Config.model = Config.model) => {
+    const result = ConfigSource.load(model, [ConfigSource.fromRecord(Config.keys, variables)])
+    return Result.isFailure(result) ? result.failure.problems : []
+  }
+
+  it.each(["0.0.0.0", "::", "192.0.2.1", "api.example", "127.0.0.1.evil", "localhost.evil"])(
+    "is refused at %s without a token, with the ways out, and taken with one",
+    (host) => {
+      const [problem, ...more] = problems({ RTMP_HTTP_HOST: host })
+      assert.deepStrictEqual(more, [])
+      assert.deepInclude(problem, {
+        reason: "Conflict",
+        path: "http.host",
+        origin: "RTMP_HTTP_HOST",
+        found: `"${host}"`
+      })
+      for (const words of ["127.0.0.1", "http.readTokens", "RTMP_HTTP_WRITE_TOKENS", "http.enabled"])
+        assert.include(problem!.expected, words)
+      for (const out of [
+        { RTMP_HTTP_READ_TOKENS: "a" },
+        { RTMP_HTTP_WRITE_TOKENS: "a" },
+        { RTMP_HTTP_ENABLED: "false" }
+      ])
+        assert.deepStrictEqual(problems({ RTMP_HTTP_HOST: host, ...out } as Record<string, string>), [])
+      assert.deepStrictEqual(problems({ RTMP_HTTP_HOST: host }, Config.askingModel), [], "for those who only ask it")
+    }
+  )
+
+  it.each(["127.0.0.1", "127.9.9.9", "::1", "localhost", "LOCALHOST"])("needs no token at %s", (host) => {
+    assert.deepStrictEqual(problems({ RTMP_HTTP_HOST: host }), [])
+  })
+})
+
 describe("the environment", () => {
   it("overrides every key by its variable", () => {
     const other: Record<string, string> = {
@@ -99,6 +143,9 @@ describe("the environment", () => {
       "limits.maxMessageBytes": "2MiB",
       "limits.maxReassemblyBytes": "32MiB",
       "limits.maxTracks": "3",
+      "limits.maxConnectionsPerAddress": "3",
+      "limits.ipv6PrefixBits": "48",
+      "limits.exemptNetworks": "10.0.0.0/8",
       "handshake.reservedVersions": "reject",
       "publisher.conflict": "takeover",
       "latency.mode": "throughput",
@@ -111,13 +158,58 @@ describe("the environment", () => {
       "latency.applications": "live=low",
       "otlp.url": "https://collector.example:4318",
       "shutdown.reconnectTo": "rtmp://other.example/live",
-      profile: "mobile"
+      profile: "mobile",
+      "tls.minVersion": "TLSv1.3",
+      "tls.ciphers": "ECDHE+AESGCM",
+      "tls.clientCertificates.mode": "optional",
+      "tls.acme.challenge": "tls-alpn-01",
+      "tls.acme.email": "ann@example.org",
+      "tls.acme.directoryUrl": "https://localhost:14000/dir",
+      "listen.proxyProtocol.trusted": "10.0.0.0/8",
+      "auth.required": "play",
+      "auth.keys.in": "name",
+      "auth.keys.parameter": "k",
+      "auth.keys.allow": "ann=s3cret-key",
+      "auth.adobe.dialect": "llnw",
+      "auth.adobe.application": "studio",
+      "auth.jwt.secret": "s3cret-s3cret-s3cret-s3cret-s3cret",
+      "auth.jwt.jwksUrl": "https://issuer.example/jwks",
+      "auth.jwt.algorithms": "ES256",
+      "auth.jwt.parameter": "t",
+      "auth.callback.maxOpenFor": "1 hour",
+      "auth.callback.url": "http://127.0.0.1:9",
+      "auth.callback.actions": "connect",
+      "auth.callback.format": "form",
+      "auth.callback.fallback": "allow",
+      "auth.callback.pins": `${"A".repeat(43)}=`,
+      "acl.rules": "deny all",
+      "acl.otherwise": "deny"
+    }
+    // What has no meaning alone.
+    const companions: Record<string, Record<string, string>> = {
+      "auth.required": { RTMP_AUTH_KEYS_ENABLED: "true" },
+      "auth.callback.certFile": {
+        RTMP_AUTH_CALLBACK_KEY_FILE: "key.pem",
+        RTMP_AUTH_CALLBACK_URL: "https://hooks.example"
+      },
+      "auth.callback.keyFile": {
+        RTMP_AUTH_CALLBACK_CERT_FILE: "cert.pem",
+        RTMP_AUTH_CALLBACK_URL: "https://hooks.example"
+      },
+      "http.host": {
+        RTMP_HTTP_READ_TOKENS: "a-token-that-is-long-enough",
+        RTMP_HTTP_WRITE_TOKENS: "another-token-that-is-long"
+      },
+      "tls.enabled": { RTMP_TLS_SELF_SIGNED: "true" },
+      "listen.enabled": { RTMP_TLS_ENABLED: "true", RTMP_TLS_SELF_SIGNED: "true" },
+      "auth.callback.caFile": { RTMP_AUTH_CALLBACK_URL: "https://hooks.example" },
+      "auth.callback.pins": { RTMP_AUTH_CALLBACK_URL: "https://hooks.example" }
     }
     for (const key of Config.keys) {
       const before = valueAt(RtmpConfig.defaults, key.path)
       const value = special[key.path] ?? (key.kind === "boolean" ? String(!before) : other[key.kind]!)
-      const after = valueAt(loaded({ [key.variable]: value }), key.path)
-      assert.notDeepEqual(after, before, key.path)
+      const after = valueAt(loaded({ ...companions[key.path], [key.variable]: value }), key.path)
+      assert.notDeepEqual(shown(after), shown(before), key.path)
     }
   })
 

@@ -7,17 +7,61 @@ import { formatDuration } from "../../src/config/ConfigValue.ts"
 /** Text that keys accept which do not take any. */
 const texts: Readonly<Record<string, ReadonlyArray<string>>> = {
   "listen.host": ["::", "192.0.2.7", "localhost"],
-  "http.host": ["::1", "10.0.0.1", "0"],
+  // Others than this machine need tokens, which are not shown.
+  "http.host": ["::1", "127.0.0.9", "LocalHost"],
   "instance.name": ["007", "true", "a-b", "1e3"],
   "log.file.path": ["", "/var/log/a b: #c.log", "C:\\logs\\'x'\".log", "日本 ☃", "- x", "~"],
   "otlp.url": ["", "https://collector.example:4318/?a=b#c"],
-  "shutdown.reconnectTo": ["", "rtmp://other.example/live"]
+  "shutdown.reconnectTo": ["", "rtmp://other.example/live"],
+  "tls.host": ["::", "192.0.2.7"],
+  "tls.certFile": ["", "/etc/a b.pem"],
+  "tls.keyFile": ["", "C:\\a'b.key"],
+  "tls.directory": ["data", "/var/lib/a b: #c", "~"],
+  "tls.ciphers": ["", "ECDHE+AESGCM:!aNULL:@SECLEVEL=1"],
+  "tls.clientCertificates.caFile": ["", "ca.pem"],
+  "tls.acme.email": ["", "ann@example.org"],
+  "tls.acme.directoryUrl": ["https://localhost:14000/dir", "https://a.example/b?c=d#e"],
+  "tls.acme.caFile": ["", "- x"],
+  "tls.acme.httpHost": ["::1", "0"],
+  "auth.keys.parameter": ["key", "007", "a-b_c"],
+  "auth.keys.directory": ["data/keys", "/var/lib/a b: #c", "~"],
+  "auth.adobe.application": ["live", "live*", "**", "?"],
+  "auth.jwt.secret": ["", "s3cret-s3cret-s3cret-s3cret-s3cret"],
+  "auth.jwt.publicKeyFile": ["", "/etc/a b.pem"],
+  "auth.jwt.jwksUrl": ["", "https://issuer.example/jwks?a=b#c"],
+  "auth.jwt.parameter": ["token", "null"],
+  "auth.jwt.issuer": ["", "https://issuer.example"],
+  "auth.jwt.audience": ["", "#x", "true"],
+  "auth.callback.url": ["", "http://127.0.0.1:9/on?token=s3cret"],
+  "auth.callback.secret": ["", "s3cret"],
+  "auth.callback.caFile": ["", "ca.pem"],
+  "auth.callback.certFile": ["", "cert.pem"],
+  "auth.callback.keyFile": ["", "key.pem"]
 }
 
 const records: Readonly<Record<string, ReadonlyArray<Readonly<Record<string, string | number>>>>> = {
   "latency.applications": [{}, { live: "low", "2024": "1 second" }, { true: 40, "a:b": "throughput" }],
   "log.levels": [{}, { server: "debug" }, { live: "none", tls: "trace" }],
-  "otlp.headers": [{}, { Authorization: "Bearer s3cret, indeed: #yes" }]
+  "tls.certificates": [{}, { "/etc/a.pem": "/etc/a.key", "2": "C:\\b c.key" }],
+  "otlp.headers": [{}, { Authorization: "Bearer s3cret, indeed: #yes" }],
+  "auth.keys.allow": [{}, { ann: "s3cret-key application=live actions=publish+play", bob: `sha256:${"0".repeat(64)}` }],
+  "auth.certificates": [{}, { studio: "DNS:studio-1.example stream=cam*", "2": '"CN=a b,O=#1: x" publishAs=camera' }]
+}
+
+/** Lists of what is not any text. */
+const lists: Readonly<Record<string, ReadonlyArray<ReadonlyArray<string>>>> = {
+  "listen.proxyProtocol.trusted": [[], ["10.0.0.0/8"], ["192.0.2.1", "2001:db8::/32"]],
+  "limits.exemptNetworks": [[], ["127.0.0.0/8", "::1"]],
+  // Without its counterpart, which may be secret, a list that is not empty would contradict what is shown.
+  "auth.required": [[]],
+  "auth.jwt.algorithms": [[]],
+  "auth.callback.actions": [[], ["publish"], ["connect", "publish", "play"]],
+  "auth.callback.pins": [[]],
+  "acl.rules": [
+    [],
+    ["deny 192.0.2.0/24 2001:db8::/32 application=live"],
+    ["allow 10.0.0.1", "deny all actions=publish+play"]
+  ]
 }
 
 /** A value that the key alone accepts, as it stands in a file; another one for nearly every `seed`. */
@@ -34,10 +78,12 @@ export const valueOf = (key: ConfigKey, seed: number): unknown => {
     case "count":
       return number
     case "boolean":
-      return seed % 2 === 0
+      // Without RTMPS the server would listen nowhere, and RTMPS needs other keys.
+      return key.path === "listen.enabled" || (key.path !== "tls.enabled" && seed % 2 === 0)
     case "choice":
       return at(key.json.enum as ReadonlyArray<string>)
     case "list":
+      if (lists[key.path] !== undefined) return at(lists[key.path]!)
       return at([[], ["live"], ["null", "12", "a b"].slice(0, key.secret ? 2 : 3), ["*a", "&b", "!c"]])
     case "record":
       return at(records[key.path]!)

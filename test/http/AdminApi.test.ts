@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as HttpClientError from "effect/http/HttpClientError"
 import * as Schema from "effect/Schema"
+import { ConfigStore } from "../../src/config/ConfigStore.ts"
 import * as ServerSchema from "../../src/http/AdminSchema.ts"
 import { Health } from "../../src/observability/Health.ts"
 import { LogLevels } from "../../src/observability/LogLevels.ts"
@@ -59,7 +60,13 @@ describe("the endpoints of the server", () => {
         const { api } = yield* served
         assert.deepStrictEqual(yield* api.server.health(), {
           live: { status: "ok", checks: [] },
-          ready: { status: "ok", checks: [{ name: "listening", ok: true, reason: "" }] }
+          ready: {
+            status: "ok",
+            checks: [
+              { name: "listening", ok: true, reason: "" },
+              { name: "memory", ok: true, reason: "" }
+            ]
+          }
         })
         const health = yield* Health
         const check = Effect.succeed({ ok: false, reason: "on fire" })
@@ -274,11 +281,18 @@ describe("the endpoints of the configuration", () => {
         const { port } = yield* Harness.open
         const api = yield* Harness.client(port, "secret")
         const sources = yield* Harness.Sources
-        sources.input = { ...sources.input, http: { port: 0, host: "0.0.0.0" } }
+        const before = sources.input
+        sources.input = { ...before, http: { port: 0, host: "0.0.0.0" } }
+        const invalid = yield* Effect.flip(api.config.reload({ payload: {} }))
+        assert.strictEqual(invalid._tag, "Unprocessable")
+        assert.include(invalid._tag === "Unprocessable" && invalid.problems[0]?.expected, "http.readTokens")
+        yield* api.server.info()
+        const store = yield* ConfigStore
+        yield* store.register({ name: "the moon", prepare: () => Effect.fail("it is full") })
+        sources.input = { ...before, play: { waitForPublisher: false } }
         const error = yield* Effect.flip(api.config.reload({ payload: {} }))
         assert.strictEqual(error._tag, "Conflict")
-        assert.include(error.message, "http.readTokens")
-        yield* api.server.info()
+        for (const words of ["the moon: it is full", "the old one stays in force"]) assert.include(error.message, words)
       }),
       { http: { port: 0, host: "0.0.0.0", writeTokens: "secret" } }
     )
@@ -358,7 +372,10 @@ describe("probes and metrics", () => {
         assert.strictEqual(ready.status, 503)
         assert.deepStrictEqual(JSON.parse(ready.text), {
           status: "failing",
-          checks: [{ name: "listening", ok: false, reason: "the server moves its clients away" }]
+          checks: [
+            { name: "listening", ok: false, reason: "the server moves its clients away" },
+            { name: "memory", ok: true, reason: "" }
+          ]
         })
         assert.strictEqual((yield* Harness.request(port, "/healthz")).status, 200)
       })

@@ -8,6 +8,7 @@ import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Metric from "effect/Metric"
+import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import * as App from "../../src/App.ts"
@@ -16,17 +17,30 @@ import { ConfigStore } from "../../src/config/ConfigStore.ts"
 import { keys, model, type RtmpConfigInput } from "../../src/config/RtmpConfig.ts"
 import * as AdminClient from "../../src/http/AdminClient.ts"
 import type { AdminEvent } from "../../src/http/AdminEventSchema.ts"
+import * as NodeAccess from "../../src/node/NodeAccess.ts"
 import * as NodeCrypto from "../../src/node/NodeCrypto.ts"
 import * as NodeHttp from "../../src/node/NodeHttp.ts"
 import { Health } from "../../src/observability/Health.ts"
 import { LogLevels } from "../../src/observability/LogLevels.ts"
 import { Metrics } from "../../src/observability/Metrics.ts"
 import { RecentLog } from "../../src/observability/RecentLog.ts"
+import { AccessControl } from "../../src/server/AccessControl.ts"
+import { AccessPlatform } from "../../src/server/AccessPlatform.ts"
 import { RtmpServer } from "../../src/server/RtmpServer.ts"
 import * as ServerHealth from "../../src/server/ServerHealth.ts"
 import * as ServerMetrics from "../../src/server/ServerMetrics.ts"
 import { Supervisor } from "../../src/server/Supervisor.ts"
 import { MemoryNetwork } from "../../src/testing/MemoryNetwork.ts"
+
+/** Stream keys in memory. */
+const layerPlatform = Layer.effect(
+  AccessPlatform,
+  Effect.gen(function* () {
+    const store = Context.get(yield* Layer.build(KeyValueStore.layerMemory), KeyValueStore.KeyValueStore)
+    const platform = Context.get(yield* Layer.build(NodeAccess.layerPlatform), AccessPlatform)
+    return { ...platform, openStore: () => Effect.succeed(store) }
+  })
+)
 
 /** What the configuration file says; tests write into it and reload. */
 export class Sources extends Context.Service<Sources, { input: RtmpConfigInput }>()("test/Sources") {}
@@ -41,6 +55,7 @@ export const services = (input: RtmpConfigInput = {}) => {
   )
   return Layer.mergeAll(ServerHealth.layer, ServerMetrics.layer, RtmpServer.layerStarted).pipe(
     Layer.provideMerge(App.layerWith({})),
+    Layer.provideMerge(AccessControl.layer.pipe(Layer.provide(layerPlatform), Layer.orDie)),
     Layer.provideMerge([
       MemoryNetwork.layer,
       Health.layer,

@@ -3,9 +3,11 @@ import type { ConfigProblem, ConfigWarning } from "../../src/config/ConfigError.
 import type * as Errors from "../../src/http/AdminErrors.ts"
 import type * as Events from "../../src/http/AdminEventSchema.ts"
 import * as Info from "../../src/http/AdminSchema.ts"
+import type * as Certificates from "../../src/http/CertificateApi.ts"
 import type { StreamEvent } from "../../src/live/StreamEvents.ts"
 import type { Report, ReportedCheck } from "../../src/observability/Health.ts"
 import { type Level, type LevelTable, type LineLevel, levels } from "../../src/observability/LogLevels.ts"
+import type { CertificateReport } from "../../src/server/Certificates.ts"
 import type { ServerStatistics } from "../../src/server/RtmpServer.ts"
 import type * as Admin from "../../src/server/ServerAdmin.ts"
 import type { ServerEvent } from "../../src/server/ServerEvents.ts"
@@ -28,6 +30,7 @@ interface Agreement {
   readonly component: Same<typeof Info.ComponentInfo.Type, ComponentStatus>
   readonly check: Same<typeof Info.CheckInfo.Type, ReportedCheck>
   readonly report: Same<typeof Info.HealthReport.Type, Report>
+  readonly certificates: Same<typeof Certificates.CertificateReportInfo.Type, CertificateReport>
   readonly level: Same<typeof Info.LevelInfo.Type, Level>
   readonly lineLevel: Same<typeof Info.LineLevelInfo.Type, LineLevel>
   readonly table: Same<typeof Info.LevelTableInfo.Type, LevelTable>
@@ -50,6 +53,7 @@ const agreement: Agreement = {
   component: true,
   check: true,
   report: true,
+  certificates: true,
   level: true,
   lineLevel: true,
   table: true,

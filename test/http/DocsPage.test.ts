@@ -31,6 +31,9 @@ describe("the OpenAPI document", () => {
     assert.deepStrictEqual(
       operations.map(({ method, operation, path }) => `${method} ${path} ${operation["x-required-scope"]}`).sort(),
       [
+        "get /api/v1/access read",
+        "get /api/v1/access/keys read",
+        "get /api/v1/certificates read",
         "get /api/v1/config read",
         "get /api/v1/connections read",
         "get /api/v1/connections/{id} read",
@@ -44,6 +47,12 @@ describe("the OpenAPI document", () => {
         "get /healthz none",
         "get /metrics read",
         "get /readyz none",
+        "post /api/v1/access/keys write",
+        "post /api/v1/access/keys/revoke write",
+        "post /api/v1/access/sign write",
+        "post /api/v1/access/unblock write",
+        "post /api/v1/certificates/reload write",
+        "post /api/v1/certificates/renew write",
         "post /api/v1/config/check read",
         "post /api/v1/config/reload write",
         "post /api/v1/connections/{id}/kick write",

@@ -83,17 +83,33 @@ describe("a guard with tokens", () => {
     assert.strictEqual(ask(guard, { ...remote, authorization: "Bearer reader" }), "let in")
   })
 
-  it("turns an address away after too many wrong tokens, right ones included, until its minute is over", () => {
+  it("turns wrong tokens away after too many of an address until its minute is over, and lets its right ones in", () => {
     const guard = Guard.make(NodeCrypto.make, tokens)
     const wrong = { authorization: "Bearer wrong" }
-    const right = { authorization: "Bearer reader" }
     for (let i = 0; i < 3; i++) assert.strictEqual(ask(guard, wrong, 1_000 + i), "Unauthorized")
-    const refusal = guard.check(request(right), 31_000)
+    const refusal = guard.check(request(wrong), 31_000)
     assert.strictEqual(reasonOf(refusal), "TooManyRequests")
     assert.strictEqual(refusal?.retryAfterSeconds, 30)
-    assert.strictEqual(ask(guard, { ...right, remoteAddress: "192.0.2.1" }, 31_000), "let in")
-    assert.strictEqual(ask(guard, right, 60_999), "TooManyRequests")
-    assert.strictEqual(ask(guard, right, 61_000), "let in")
+    assert.strictEqual(ask(guard, { authorization: "Bearer reader" }, 31_000), "let in")
+    assert.strictEqual(ask(guard, { ...write, authorization: "Bearer reader" }, 31_000), "Forbidden")
+    assert.strictEqual(ask(guard, { ...wrong, remoteAddress: "192.0.2.1" }, 31_000), "Unauthorized")
+    assert.strictEqual(ask(guard, wrong, 60_999), "TooManyRequests")
+    assert.strictEqual(ask(guard, wrong, 61_000), "Unauthorized")
+  })
+
+  it("compares no more than ten times as many of one address, so that nobody guesses on, but those that it knows", () => {
+    const guard = Guard.make(NodeCrypto.make, tokens)
+    const known = { authorization: "Bearer reader" }
+    const guessed = { authorization: "Bearer other-reader" }
+    assert.strictEqual(ask(guard, known, 0), "let in")
+    for (let i = 0; i < 29; i++) ask(guard, { authorization: `Bearer guess${i}` }, 1_000)
+    assert.strictEqual(ask(guard, { ...write, authorization: "Bearer writer" }, 1_000), "let in")
+    ask(guard, { authorization: "Bearer guess" }, 1_000)
+    assert.strictEqual(ask(guard, guessed, 1_000), "TooManyRequests")
+    assert.strictEqual(ask(guard, known, 1_000), "let in")
+    assert.strictEqual(ask(guard, { authorization: "Bearer writer" }, 1_000), "let in")
+    assert.strictEqual(ask(guard, { ...guessed, remoteAddress: "192.0.2.1" }, 1_000), "let in")
+    assert.strictEqual(ask(guard, guessed, 61_000), "let in")
   })
 
   it("does not count requests without a token, which guess nothing", () => {

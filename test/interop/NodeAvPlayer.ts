@@ -39,6 +39,8 @@ export interface PlayOptions {
   readonly unprobed?: boolean
   /** Leaves after so many packets. */
   readonly packets?: number
+  /** File with the authorities of which one must vouch for the server's certificate. */
+  readonly ca?: string
 }
 
 type Line =
@@ -48,6 +50,7 @@ type Line =
 
 /** Starts to play; the process is killed when the scope closes, if it is not gone by then. */
 export const start = ({
+  ca,
   name = "node-av player",
   packets,
   unprobed = false,
@@ -62,7 +65,8 @@ export const start = ({
         script,
         url,
         ...(unprobed ? ["--unprobed"] : []),
-        ...(packets === undefined ? [] : ["--packets", String(packets)])
+        ...(packets === undefined ? [] : ["--packets", String(packets)]),
+        ...(ca === undefined ? [] : ["--ca", ca])
       ]
     })
     const parse = lineParser<Line>(child)

@@ -42,6 +42,8 @@ export interface PublishOptions {
   readonly speed?: number
   /** Starts over at the clip's end, until it is made to leave or is killed. */
   readonly loop?: boolean
+  /** File with the authorities of which one must vouch for the server's certificate. */
+  readonly ca?: string
 }
 
 type Line =
@@ -68,6 +70,7 @@ export const lineParser = <L extends { readonly event: string }>(child: Child.Ch
 
 /** Starts to publish; the process is killed when the scope closes, if it is not gone by then. */
 export const start = ({
+  ca,
   clip,
   loop = false,
   speed = 4,
@@ -79,7 +82,15 @@ export const start = ({
     const child = yield* Child.spawn({
       name: `node-av publisher of ${clip}`,
       command: process.execPath,
-      args: [script, file, url, "--speed", String(speed), ...(loop ? ["--loop"] : [])]
+      args: [
+        script,
+        file,
+        url,
+        "--speed",
+        String(speed),
+        ...(loop ? ["--loop"] : []),
+        ...(ca === undefined ? [] : ["--ca", ca])
+      ]
     })
     const parse = lineParser<Line>(child)
     const end = Child.ended(child, 30_000).pipe(

@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import * as Child from "./Child.ts"
 
 /** A line of the log, with the fields it has beside these. A line that is not JSON has the level `unknown`. */
@@ -35,10 +36,10 @@ const parse = (line: string): LogLine => {
   return { level: "unknown", message: line }
 }
 
-/** The port in the line that says where the server listens. */
+/** The port in the line that says where the server listens for RTMP; the API has one of its own. */
 const listeningPort = (child: Child.Child): number | undefined => {
   for (const line of child.stdout) {
-    if (!/listening/i.test(line)) continue
+    if (!/listening/i.test(line) || !/"protocol":"rtmp"/.test(line)) continue
     const port = /"port":"?(\d+)/.exec(line)?.[1] ?? /127\.0\.0\.1:(\d+)/.exec(line)?.[1]
     if (port !== undefined) return Number(port)
   }
@@ -66,9 +67,17 @@ export class RunningServer extends Context.Service<
   }
 >()("effect-rtmp/test/interop/RunningServer") {
   /** Starts the server, and stops it when the layer's scope closes: with SIGTERM, and with SIGKILL if that takes too long. */
-  static readonly layer = Layer.effect(
+  static readonly layer = Layer.suspend(() => layerWith(Effect.succeed({})))
+}
+
+/** The same with further settings, which are made before it starts and removed after it has ended. */
+export const layerWith = <E>(
+  settings: Effect.Effect<Readonly<Record<string, string>>, E, Scope.Scope>
+): Layer.Layer<RunningServer, E | Child.ChildError> =>
+  Layer.effect(
     RunningServer,
     Effect.gen(function* () {
+      const further = yield* settings
       const script = process.env.EFFECT_RTMP_MAIN ?? fileURLToPath(new URL("../../src/main.ts", import.meta.url))
       const child = yield* Child.spawn({
         name: "server",
@@ -80,7 +89,8 @@ export class RunningServer extends Context.Service<
           RTMP_LOG_LEVEL: "info",
           RTMP_LOG_FORMAT: "json",
           RTMP_PUBLISHER_RESUME_GRACE: `${resumeGraceMs} millis`,
-          RTMP_SHUTDOWN_GRACE: `${shutdownGraceMs} millis`
+          RTMP_SHUTDOWN_GRACE: `${shutdownGraceMs} millis`,
+          ...further
         }
       })
       const port = yield* Child.until(child, "the port it listens on", listeningPort)
@@ -101,4 +111,3 @@ export class RunningServer extends Context.Service<
       })
     })
   )
-}

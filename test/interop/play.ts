@@ -1,17 +1,18 @@
 /**
  * A program that plays an RTMP URL with the FFmpeg 8 of `node-av` until the stream ends.
  *
- *     node test/interop/play.ts URL [--unprobed] [--packets N]
+ *     node test/interop/play.ts URL [--unprobed] [--packets N] [--ca FILE]
  *
  * It prints one JSON object a line: `{event: "open", streams}` once FFmpeg knows the streams, each packet, and
  * `{event: "end", reason, streams}` with reason `eof`, `enough` (N packets came) or `error`. Probing is what every
- * player does, and FFmpeg hands out no packet while it lasts; `--unprobed` prints packets as they come. FFmpeg's own
- * log goes to standard error.
+ * player does, and FFmpeg hands out no packet while it lasts; `--unprobed` prints packets as they come. With `--ca` the
+ * server of an `rtmps://` URL must have a certificate that the authorities in that file vouch for. FFmpeg's own log goes
+ * to standard error.
  */
 import { createHash } from "node:crypto"
 import { parseArgs } from "node:util"
 import { AV_LOG_DEBUG, AVERROR_EOF } from "node-av/constants"
-import { FFmpegError, FormatContext, Log, Packet } from "node-av/lib"
+import { Dictionary, FFmpegError, FormatContext, Log, Packet } from "node-av/lib"
 import { describe } from "./StreamInfo.ts"
 
 const say = (line: object) => process.stdout.write(`${JSON.stringify(line)}\n`)
@@ -19,7 +20,7 @@ const sha256 = (data: Uint8Array) => createHash("sha256").update(data).digest("h
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { unprobed: { type: "boolean", default: false }, packets: { type: "string" } }
+  options: { unprobed: { type: "boolean", default: false }, packets: { type: "string" }, ca: { type: "string" } }
 })
 const [url] = positionals
 if (url === undefined) throw new Error("usage: play.ts URL [--unprobed] [--packets N]")
@@ -45,7 +46,8 @@ const end = (code: number, during: string): never => {
   process.exit(reason === "error" ? 1 : 0)
 }
 
-const opened = await input.openInput(url)
+using options = Dictionary.fromObject(values.ca === undefined ? {} : { tls_verify: "1", ca_file: values.ca })
+const opened = await input.openInput(url, null, options)
 if (opened < 0) end(opened, "open")
 if (!values.unprobed) {
   const probed = await input.findStreamInfo()

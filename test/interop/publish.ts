@@ -1,12 +1,12 @@
 /**
  * A program that publishes an FLV file to an RTMP URL with the FFmpeg 8 of `node-av`, copying its packets.
  *
- *     node test/interop/publish.ts FILE URL [--speed 1] [--loop]
+ *     node test/interop/publish.ts FILE URL [--speed 1] [--loop] [--ca FILE]
  *
  * It sends each packet at its decoding time, divided by the speed, and prints one JSON object a line: `{event: "open", streams}`
  * when the server has agreed, each packet just before it is sent, and `{event: "end", reason}`. With `--loop` it starts over at the file's
  * end, with times that go on. SIGTERM makes it leave as an encoder does (end of sequence, unpublish); SIGKILL makes it
- * vanish. FFmpeg's own log goes to standard error.
+ * vanish. With `--ca` the server of an `rtmps://` URL must have a certificate that the authorities in that file vouch for. FFmpeg's own log goes to standard error.
  */
 import { createHash } from "node:crypto"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -19,7 +19,11 @@ const say = (line: object) => process.stdout.write(`${JSON.stringify(line)}\n`)
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { speed: { type: "string", default: "1" }, loop: { type: "boolean", default: false } }
+  options: {
+    speed: { type: "string", default: "1" },
+    loop: { type: "boolean", default: false },
+    ca: { type: "string" }
+  }
 })
 const [file, url] = positionals
 if (file === undefined || url === undefined) throw new Error("usage: publish.ts FILE URL [--speed 1] [--loop]")
@@ -55,7 +59,12 @@ while (true) {
 }
 
 const output = new FormatContext()
-FFmpegError.throwIfError(output.allocOutputContext2(null, "flv", url), "make the output")
+// The bindings give no options to a protocol; FFmpeg's own `tee` does, for a single output too.
+const [format, target] =
+  values.ca === undefined
+    ? ["flv", url]
+    : ["tee", `[f=flv:flvflags=no_duration_filesize:tls_verify=1:ca_file=${values.ca}]${url}`]
+FFmpegError.throwIfError(output.allocOutputContext2(null, format, target), "make the output")
 const streams = input.streams.map((stream) => {
   const copy = output.newStream(null)
   stream.codecpar.copy(copy.codecpar)
@@ -63,9 +72,9 @@ const streams = input.streams.map((stream) => {
   copy.timeBase = stream.timeBase
   return describe(stream.codecpar)
 })
-const opened = await output.openOutput()
+const opened = format === "tee" ? 0 : await output.openOutput()
 if (opened < 0) end("error", opened, "open")
-using header = Dictionary.fromObject({ flvflags: "no_duration_filesize" })
+using header = Dictionary.fromObject(format === "tee" ? {} : { flvflags: "no_duration_filesize" })
 const begun = await output.writeHeader(header)
 if (begun < 0) end("error", begun, "header")
 say({ event: "open", streams })
@@ -99,5 +108,5 @@ for (let round = 0; round === 0 || (values.loop && !leaving); round++) {
 }
 const finished = await output.writeTrailer()
 if (finished < 0) end("error", finished, "trailer")
-await output.closeOutput()
+if (format !== "tee") await output.closeOutput()
 end(leaving ? "left" : "end")

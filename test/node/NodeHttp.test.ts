@@ -7,6 +7,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
+import { ConfigStore } from "../../src/config/ConfigStore.ts"
 import * as NodeHttp from "../../src/node/NodeHttp.ts"
 import { Supervisor } from "../../src/server/Supervisor.ts"
 import * as Harness from "../http/AdminHarness.ts"
@@ -65,15 +66,16 @@ describe("opening the listener", () => {
   )
 
   for (const host of ["0.0.0.0", "::", "192.0.2.1"]) {
-    it.effect(`refuses ${host} without a token, and names the ways out`, () =>
+    it.effect(`refuses ${host} without a token, also where no configuration was read, and names the ways out`, () =>
       run(
         Effect.gen(function* () {
-          const error = yield* Effect.flip(Harness.open)
+          const store = yield* ConfigStore
+          const current = Effect.map(store.current, (config) => ({ ...config, http: { ...config.http, host } }))
+          const error = yield* Effect.flip(Effect.provideService(Harness.open, ConfigStore, { ...store, current }))
           assert.deepInclude(error, { _tag: "HttpListenError", reason: "TokensMissing" })
           for (const word of ["RTMP_HTTP_WRITE_TOKENS", "http.host", "http.enabled"])
             assert.include(error.message, word)
-        }),
-        { http: { port: 0, host } }
+        })
       )
     )
   }
@@ -198,14 +200,16 @@ describe("access over the wire", () => {
           assert.strictEqual((yield* ask(path, "wrong")).status, 401)
         }
         for (const path of ["/metrics", "/api/v1/server"]) {
-          const refused = yield* ask(path, "reader")
+          const refused = yield* ask(path, "wrong")
           assert.strictEqual(refused.status, 429, path)
           assert.strictEqual(refused.headers["retry-after"], "60")
           assert.deepInclude(JSON.parse(refused.text), { _tag: "TooManyRequests", retryAfterSeconds: 60 })
         }
+        for (const path of ["/metrics", "/api/v1/server"])
+          assert.strictEqual((yield* ask(path, "reader")).status, 200, "a right token of the same address")
         assert.strictEqual((yield* Harness.request(port, "/healthz")).status, 200)
         yield* TestClock.adjust("60 seconds")
-        assert.strictEqual((yield* ask("/api/v1/server", "reader")).status, 200)
+        assert.strictEqual((yield* ask("/api/v1/server", "wrong")).status, 401)
       }),
       tokens
     )

@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
@@ -31,6 +31,27 @@ const killed = (directory: string, lines: number): Promise<ReadonlyMap<string, n
       resolve(new Map(said.map((line) => line.split(" ")).map(([key, round]) => [key!, Number(round)])))
     })
   })
+
+// A disk of its own, of 256 KiB.
+const whyNotMounted =
+  process.platform === "linux" && process.getuid?.() === 0 && canMount()
+    ? ""
+    : " (skipped: nothing can be mounted here)"
+
+function canMount(): boolean {
+  const path = Fs.mkdtempSync(Path.join(Os.tmpdir(), "effect-rtmp-disk-"))
+  const isMounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=4k", "tmpfs", path]).status === 0
+  if (isMounted) spawnSync("umount", [path])
+  Fs.rmSync(path, { recursive: true, force: true })
+  return isMounted
+}
+
+const smallDisk = Effect.tap(folder, (path) =>
+  Effect.acquireRelease(
+    Effect.sync(() => spawnSync("mount", ["-t", "tmpfs", "-o", "size=256k", "tmpfs", path])),
+    () => Effect.sync(() => spawnSync("umount", [path]))
+  )
+)
 
 describe("NodeKeyStore", () => {
   it.effect("keeps every value whole that it has said to be written, however often it is killed", () =>
@@ -96,6 +117,26 @@ describe("NodeKeyStore", () => {
       assert.strictEqual(Fs.statSync(directory).mode & 0o777, 0o700)
       assert.strictEqual(Fs.statSync(Path.join(directory, "a.entry")).mode & 0o777, 0o600)
     }).pipe(Effect.scoped)
+  )
+
+  it.effect.skipIf(whyNotMounted !== "")(
+    `keeps the old value on a full disk, and goes on when there is room${whyNotMounted}`,
+    () =>
+      Effect.gen(function* () {
+        const directory = yield* smallDisk
+        const store = yield* NodeKeyStore.make(Path.join(directory, "keys"))
+        yield* store.set("a", "old")
+        const filler = Path.join(directory, "filler")
+        Fs.writeFileSync(filler, Buffer.alloc(200_000))
+        const error = yield* Effect.flip(store.set("a", "s3cret".repeat(40_000)))
+        assert.include(error.message, "no space left")
+        assert.notInclude(error.message, "s3cret")
+        assert.strictEqual(yield* store.get("a"), "old")
+        assert.deepStrictEqual(Fs.readdirSync(Path.join(directory, "keys")), ["a.entry"])
+        Fs.rmSync(filler)
+        yield* store.set("a", "new".repeat(40_000))
+        assert.strictEqual((yield* store.get("a"))!.length, 120_000)
+      }).pipe(Effect.scoped)
   )
 
   it.effect("fails with a typed error, and leaves nothing behind", () =>

@@ -5,12 +5,16 @@ import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { RtmpClient } from "../../src/client/RtmpClient.ts"
 import * as NodeClient from "../../src/node/NodeClient.ts"
+import * as NodeServe from "../../src/node/NodeServe.ts"
 import type { Message } from "../../src/protocol/Message.ts"
+import * as Diagnostics from "../../src/server/Diagnostics.ts"
 import * as Child from "../interop/Child.ts"
 import * as Media from "../support/Media.ts"
 
@@ -45,6 +49,29 @@ const media: Stream.Stream<ReadonlyArray<Message>> = Stream.concat(
 )
 
 const viewers = 30
+
+describe("a server that dies", () => {
+  it.live("leaves the report of its state in its log file", () =>
+    Effect.gen(function* () {
+      const cwd = yield* folder
+      const log = Path.join(cwd, "server.log")
+      const file = Path.join(cwd, "server.yaml")
+      Fs.writeFileSync(file, `log: { output: none, file: { path: ${log} } }\nhttp: { enabled: false }\n`)
+      const diagnostics = Diagnostics.make()
+      diagnostics.contribute("moon", () => "full")
+      diagnostics.note("an earlier fault", 1)
+      const exit = yield* NodeServe.serve({ config: file, settings: [] }, () =>
+        Layer.effectContext(Effect.die(new Error("a bug in a part")))
+      ).pipe(Effect.provideService(Diagnostics.Diagnostics, diagnostics), Effect.exit)
+      assert.isTrue(Exit.isFailure(exit))
+      const line = JSON.parse(Fs.readFileSync(log, "utf8").trim().split("\n").at(-1)!)
+      assert.deepInclude(line, { level: "fatal", room: "lifecycle", message: "unexpected failure" })
+      assert.include(line.cause, "a bug in a part")
+      const report = JSON.parse(line.report)
+      assert.deepStrictEqual([report.parts.moon, report.recentErrors[0].error], ["full", "an earlier fault"])
+    }).pipe(Effect.scoped)
+  )
+})
 
 describe("a process that serves", () => {
   it.live(

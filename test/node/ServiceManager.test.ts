@@ -96,6 +96,25 @@ describe.skipIf(process.platform === "win32")("a service of a user, with systemd
   )
 })
 
+describe("a dry run on a machine without systemd", () => {
+  it.live("says what would be done, and that it cannot be done here", () =>
+    Effect.gen(function* () {
+      const { host } = yield* machine({ systemdFolder: "/nowhere/systemd", env: { PATH: "/nowhere" } })
+      const plans = [
+        yield* on(host, (it) => it.install({ configText: "", dryRun: true })),
+        yield* on(host, (it) => it.uninstall({ dryRun: true }))
+      ]
+      for (const plan of plans) {
+        const lines = ServicePlan.describe(plan)
+        assert.isTrue(lines.some((line) => line.includes("/etc/systemd/system/effect-rtmp.service")))
+        assert.match(lines.at(-1)!, /^note: this machine was not started by systemd/)
+      }
+      const error = yield* failure(on(host, (it) => it.install({})))
+      assert.strictEqual(error.reason, "Unsupported")
+    })
+  )
+})
+
 describe.skipIf(process.platform === "win32")("what goes wrong", () => {
   it.live("is a want of rights, before anything is done", () =>
     Effect.gen(function* () {

@@ -159,7 +159,7 @@ describe("Health", () => {
       process.resident += 1024 * 1024
       assert.deepStrictEqual(yield* failing, [
         { name: "eventLoop", ok: false, reason: "the event loop is 251 ms late, more than 250 ms" },
-        { name: "memory", ok: false, reason: "the process holds 513 MiB, more than 512 MiB" }
+        { name: "residentMemory", ok: false, reason: "the process holds 513 MiB, more than 512 MiB" }
       ])
       assert.strictEqual((yield* health.live).status, "ok")
     }).pipe(

@@ -55,6 +55,33 @@ describe("queued", () => {
     })
   )
 
+  it.effect("is started again whatever it dies of, loses what was in its hands only, and counts that", () =>
+    Effect.gen(function* () {
+      const writer = makeWriter()
+      let dies = true
+      const sink = yield* LogSink.queued({
+        ...writer.options,
+        report: (text) => {
+          writer.reports.push(text)
+          if (dies) throw new Error("standard error is gone")
+        }
+      })
+      writer.state.failure = "the disk is full"
+      sink.write("one", "info")
+      yield* Effect.yieldNow
+      yield* Effect.yieldNow
+      sink.write("two", "info")
+      writer.state.failure = undefined
+      dies = false
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual([writer.written, sink.lost()], [["two"], 1])
+      sink.write("three", "info")
+      yield* sink.flush
+      assert.deepStrictEqual(writer.written, ["two", "three"])
+      assert.match(writer.reports[0]!, /the disk is full/)
+    })
+  )
+
   it.effect.prop(
     "writes what it took and counts the rest, whatever fits",
     [Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 300 })))],

@@ -13,15 +13,19 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { ConfigError } from "../../config/ConfigError.ts"
 import * as Log from "../../observability/Log.ts"
-import { type CommandError, fail } from "./CommandError.ts"
+import * as CertCommand from "./CertCommand.ts"
+import { CommandError, fail } from "./CommandError.ts"
 import * as ConfigCommand from "./ConfigCommand.ts"
 import * as ConnectionsCommand from "./ConnectionsCommand.ts"
 import * as Flags from "./Flags.ts"
 import * as HealthCommand from "./HealthCommand.ts"
+import * as KeysCommand from "./KeysCommand.ts"
+import * as LeadingFlags from "./LeadingFlags.ts"
 import * as LifeCommands from "./LifeCommands.ts"
 import * as LogCommands from "./LogCommands.ts"
 import type { ServeArguments } from "./ServeArguments.ts"
 import * as ServiceCommand from "./ServiceCommand.ts"
+import * as SignCommand from "./SignCommand.ts"
 import * as StatusCommand from "./StatusCommand.ts"
 import * as StreamsCommand from "./StreamsCommand.ts"
 
@@ -51,7 +55,10 @@ export const make = <E, R>(serve: Serve<E, R>) => {
       { command: "source <(effect-rtmp --completions bash)", description: "Complete commands in this shell" }
     ]),
     Command.withSubcommands([
-      { group: "SERVER", commands: [serveCommand(handler), ConfigCommand.command, ServiceCommand.command] },
+      {
+        group: "SERVER",
+        commands: [serveCommand(handler), ConfigCommand.command, CertCommand.command, ServiceCommand.command]
+      },
       {
         group: "LOOK",
         commands: [
@@ -68,6 +75,8 @@ export const make = <E, R>(serve: Serve<E, R>) => {
           LogCommands.logLevel,
           LifeCommands.reload,
           ConnectionsCommand.kick,
+          KeysCommand.command,
+          SignCommand.command,
           LifeCommands.drain,
           LifeCommands.resume,
           LifeCommands.stop
@@ -101,8 +110,10 @@ export const run = <E, R>(
   args: ReadonlyArray<string>,
   version: string,
   serve: Serve<E, R>
-): Effect.Effect<void, E | CommandError | ConfigError, R | Command.Environment> =>
-  Command.runWith(make(serve), { version })(args).pipe(
+): Effect.Effect<void, E | CommandError | ConfigError, R | Command.Environment> => {
+  const settled = LeadingFlags.settle(args)
+  if (settled instanceof CommandError) return Effect.fail(settled)
+  return Command.runWith(make(serve), { version })(settled).pipe(
     Effect.provideService(CliOutput.Presenter, presenter),
     Effect.provideService(CliConfig.CliConfig, {
       // The server has a log level of its own, and no command is so long that it needs a wizard.
@@ -110,6 +121,7 @@ export const run = <E, R>(
     }),
     Effect.mapError((error) => (CliError.isCliError(error) ? fail("usage", "") : error))
   )
+}
 
 const presenter: CliOutput.Presenter = {
   present: Effect.fnUntraced(function* (event) {

@@ -13,7 +13,7 @@ import * as ConfigDiff from "../../config/ConfigDiff.ts"
 import { ConfigError, describeWarning } from "../../config/ConfigError.ts"
 import * as ConfigShow from "../../config/ConfigShow.ts"
 import * as ConfigSource from "../../config/ConfigSource.ts"
-import { model, type RtmpConfigData } from "../../config/RtmpConfig.ts"
+import { askingModel, type RtmpConfigData } from "../../config/RtmpConfig.ts"
 import * as Log from "../../observability/Log.ts"
 import * as NodeConfigFile from "../NodeConfigFile.ts"
 import { type CommandError, fail } from "./CommandError.ts"
@@ -127,7 +127,7 @@ export const command = Command.make("config").pipe(
 
 const fileAlone = (path: string): Effect.Effect<RtmpConfigData, ConfigError> =>
   Effect.flatMap(NodeConfigFile.read(path), (source) =>
-    Effect.map(Effect.fromResult(ConfigSource.load(model, [source])), ({ config }) => config)
+    Effect.map(Effect.fromResult(ConfigSource.load(askingModel, [source])), ({ config }) => config)
   )
 
 const diffFiles = (

@@ -78,12 +78,18 @@ export const stop = Command.make(
       const { connections } = yield* Remote.call(yield* Flags.configPath, target, (client) =>
         client.server.shutdown({ payload: { ...options({ grace, reconnectTo }), ...(force ? { force } : {}) } })
       )
-      const ended = `${Words.counted(connections, "connection")} ${connections === 1 ? "is" : "are"} ended`
-      yield* Console.log(`the server is stopping: ${ended}${force ? " at once" : " in order"}`)
+      const counted = Words.counted(connections, "connection")
+      if (force || connections === 0) {
+        return yield* Console.log(
+          `the server is stopping: ${counted} ${connections === 1 ? "is" : "are"} ended at once`
+        )
+      }
+      yield* Console.log(`the server is stopping: ${counted} ${connections === 1 ? "has" : "have"} the grace to end`)
+      yield* Console.log("`effect-rtmp stop --force` ends it now")
     })
 ).pipe(
   Command.withDescription(
-    "Stop the server in order: no new clients, those who are there are told and have a grace to leave, and then it ends.\n  A service manager may start it again: stop the service there instead."
+    "Stop the server in order: nobody new comes in, publishers are told and may end their streams within the grace, viewers\n  stay until then. It ends with the last of them, or with the grace. A service manager may start it again: stop the\n  service there instead."
   ),
   Command.withShortDescription("Stop the server"),
   Command.withExamples([
@@ -97,9 +103,16 @@ export const reload = Command.make("reload", Flags.reading, ({ json, ...target }
   Effect.gen(function* () {
     const report = yield* Remote.call(yield* Flags.configPath, target, (client) =>
       client.config.reload({ payload: {} })
+    ).pipe(
+      // It was read here, to find the server: its file is the one that the server would read.
+      Effect.catchTag("ConfigError", ({ message }) =>
+        Effect.fail(fail("config", `${message}\nnothing was loaded: the server keeps the configuration that it has`))
+      )
     )
     yield* Output.either(json, report, () => [
-      report.changes.length === 0 ? "the configuration is as it was" : "the configuration has changed:",
+      report.changes.length > 0
+        ? "the configuration has changed:"
+        : `the configuration is in force already, for ${Words.span(report.inForceMs)}`,
       ...report.changes.map((change) => `  ${ConfigDiff.describe(change)}`),
       ...(report.needsRestart.length === 0 ? [] : ["these wait for a restart:"]),
       ...report.needsRestart.map((change) => `  ${ConfigDiff.describe({ ...change, restart: false })}`),

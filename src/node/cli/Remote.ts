@@ -50,7 +50,7 @@ export const address = (
 
 /** The address of the API of a configuration. An unspecified address is that of this machine. */
 export const urlOf = (http: RtmpConfigData["http"]): Effect.Effect<string, CommandError> => {
-  if (!http.enabled) return Effect.fail(fail("unavailable", "the server has no API, because http.enabled is false"))
+  if (!http.enabled) return Effect.fail(fail("unavailable", `${noApi}, because http.enabled is false`))
   if (http.port === 0) {
     const why = "http.port is 0, so the server chose a port by itself and logged it: give the address with --url"
     return Effect.fail(fail("usage", why))
@@ -128,11 +128,18 @@ export const explain = (error: Failure | CommandError, url: string, hasToken: bo
   }
 }
 
+/** Whether a call failed because no server runs there, or one that has no API. */
+export const isAbsent = ({ message, outcome }: CommandError): boolean =>
+  outcome === "unavailable" && (message.startsWith(noServer) || message.startsWith(noApi))
+
+const noServer = "no server answers at"
+const noApi = "the server has no API"
+
 /** Says why nothing answers, from the code of the system. */
 export const unreachable = (code: string, url: string): string => {
   switch (code) {
     case "ECONNREFUSED":
-      return `no server answers at ${url}: start it with \`effect-rtmp serve\`, or name the right one with --config or --url`
+      return `${noServer} ${url}: start it with \`effect-rtmp serve\`, or name the right one with --config or --url`
     case "ENOTFOUND":
     case "EAI_AGAIN":
       return `there is no host of that name: ${url}`
@@ -162,14 +169,14 @@ const problemsOf = (error: object): string | undefined => {
   const problems = "problems" in error ? (error.problems as ReadonlyArray<ConfigProblem>) : []
   if (problems.length === 0) return undefined
   const lines = problems.map((problem) => `  ${LogText.escapeForLog(describe(problem), maxMessageBytes)}`)
-  return ["the server did not take the configuration:", ...lines].join("\n")
+  return ["the server did not take the configuration, and keeps the one that it has:", ...lines].join("\n")
 }
 
 /** Loaded only here, because an address that was given needs none of it. */
 const configuration = (config: string | undefined): Effect.Effect<RtmpConfigData, ConfigError> =>
   Effect.flatMap(
     Effect.promise(() => import("./ServeConfig.ts")),
-    (ServeConfig) => Effect.map(ServeConfig.load({ config, settings: [] }), ({ loaded }) => loaded.config)
+    (ServeConfig) => ServeConfig.loadToAsk(config)
   )
 
 const reachable = (host: string): string => {

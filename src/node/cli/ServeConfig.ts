@@ -5,7 +5,7 @@ import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import type { ConfigError, ConfigProblem } from "../../config/ConfigError.ts"
 import * as ConfigSource from "../../config/ConfigSource.ts"
-import { keys, model, type RtmpConfigData } from "../../config/RtmpConfig.ts"
+import { askingModel, keys, model, type RtmpConfigData } from "../../config/RtmpConfig.ts"
 import * as Log from "../../observability/Log.ts"
 import * as NodeConfigFile from "../NodeConfigFile.ts"
 import type { ServeArguments, Setting } from "./ServeArguments.ts"
@@ -20,21 +20,26 @@ export interface ServeConfig {
  * Finds the configuration file and loads the configuration: what a server with these arguments starts with. For a reload,
  * `loadFrom` reads the same again.
  */
-export const load = (args: ServeArguments): Effect.Effect<ServeConfig, ConfigError> =>
+export const load = (args: ServeArguments, by: typeof model = model): Effect.Effect<ServeConfig, ConfigError> =>
   Effect.gen(function* () {
     const file = yield* NodeConfigFile.locate(args.config)
-    return { file, loaded: yield* loadFrom(file, args.settings) }
+    return { file, loaded: yield* loadFrom(file, args.settings, by) }
   })
+
+/** Finds and loads the configuration of a server that runs, for those who want to ask it: see `askingModel`. */
+export const loadToAsk = (config: string | undefined): Effect.Effect<RtmpConfigData, ConfigError> =>
+  Effect.map(load({ config, settings: [] }, askingModel), ({ loaded }) => loaded.config)
 
 /** Loads the configuration from a file, if there is one, from the environment and from flags; the last one wins. */
 export const loadFrom = (
   file: string | undefined,
-  settings: ReadonlyArray<Setting>
+  settings: ReadonlyArray<Setting>,
+  by: typeof model = model
 ): Effect.Effect<ConfigSource.LoadedConfig<RtmpConfigData>, ConfigError> =>
   Effect.gen(function* () {
     const sources = file === undefined ? [] : [yield* NodeConfigFile.read(file)]
     const environment = yield* ConfigSource.fromProvider(keys, yield* ConfigProvider.ConfigProvider)
-    return yield* Effect.fromResult(ConfigSource.load(model, [...sources, environment, fromSettings(settings)]))
+    return yield* Effect.fromResult(ConfigSource.load(by, [...sources, environment, fromSettings(settings)]))
   })
 
 /**

@@ -13,7 +13,7 @@ import type { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import * as ConfigDocs from "../../config/ConfigDocs.ts"
 import type { ConfigError } from "../../config/ConfigError.ts"
 import * as ConfigSource from "../../config/ConfigSource.ts"
-import { keys, model } from "../../config/RtmpConfig.ts"
+import { askingModel, keys } from "../../config/RtmpConfig.ts"
 import * as NodeConfigFile from "../NodeConfigFile.ts"
 import { type InstallRequest, ServiceManager, type ServiceManagerShape, type Target } from "../ServiceManager.ts"
 import * as ServicePlan from "../ServicePlan.ts"
@@ -112,7 +112,7 @@ const targetOf = ({ instance, scope }: Pick<TargetFlags, "instance" | "scope">):
 const configured = (path: string | undefined): Effect.Effect<Partial<InstallRequest>, ConfigError> => {
   if (path === undefined || !Fs.existsSync(path)) return Effect.succeed({})
   return Effect.gen(function* () {
-    const { config } = yield* Effect.fromResult(ConfigSource.load(model, [yield* NodeConfigFile.read(path)]))
+    const { config } = yield* Effect.fromResult(ConfigSource.load(askingModel, [yield* NodeConfigFile.read(path)]))
     return {
       shutdownGraceMs: Duration.toMillis(config.shutdown.grace),
       ...(config.listen.port === 0 ? {} : { ports: [config.listen.port] })

@@ -111,9 +111,12 @@ export const status = (
   ]
 }
 
-/** The health in one line: `live and ready`, or what is wrong. */
+/** The health in one line: `live and ready` with what there is to remark, or what is wrong. */
 export const healthWords = ({ live, ready }: Status["health"]): string => {
-  if (live.status === "ok" && ready.status === "ok") return "live and ready"
+  if (live.status === "ok" && ready.status === "ok") {
+    const remarks = ready.checks.filter(({ reason }) => reason !== "").map(({ name, reason }) => `${name}: ${reason}`)
+    return ["live and ready", ...remarks].join("; ")
+  }
   const reasons = [...live.checks, ...ready.checks]
     .filter(({ ok }) => !ok)
     .map(({ name, reason }) => `${name}: ${reason}`)
