@@ -127,16 +127,15 @@ const drive = Effect.fnUntraced(function* (options: LiveOptions) {
     if (known !== undefined) return known
     const dirty = Effect.runSync(Queue.sliding<void>(1))
     flushers.set(mergeWindowMs, dirty)
-    // Counted from the last flush: what comes after a pause goes out at once.
     let restUntilMs = Number.NEGATIVE_INFINITY
     const collect = Effect.suspend(() => {
-      const waitMs = Math.floor(restUntilMs - registry.nowMs())
+      const waitMs = Math.max(mergeWindowMs, Math.floor(restUntilMs - registry.nowMs()))
       return waitMs > 0 ? Effect.sleep(Duration.millis(waitMs)) : Effect.void
     })
     const flush = run((nowMs) => {
       registry.flush(nowMs, mergeWindowMs)
       const endMs = registry.nowMs()
-      restUntilMs = Math.max(nowMs + mergeWindowMs, endMs + restMs(endMs - nowMs))
+      restUntilMs = endMs + restMs(endMs - nowMs)
     })
     Effect.runForkWith(context)(
       Effect.forkIn(Effect.forever(Queue.take(dirty).pipe(Effect.andThen(collect), Effect.andThen(flush))), scope)

@@ -14,7 +14,6 @@
  */
 import * as Fs from "node:fs"
 import type * as Net from "node:net"
-import { descriptorOf } from "./SocketHandle.ts"
 
 /** Writes to one socket. */
 export interface DirectWrite {
@@ -27,7 +26,14 @@ export interface DirectWrite {
   readonly close: () => void
 }
 
+// Where a socket has no descriptor: on Windows, and where there is no handle any more.
 const none = -1
+
+const descriptorOf = (socket: Net.Socket): number => {
+  const handle: unknown = "_handle" in socket ? socket._handle : undefined
+  if (typeof handle !== "object" || handle === null || !("fd" in handle)) return none
+  return typeof handle.fd === "number" ? handle.fd : none
+}
 
 /** Takes the descriptor of a plain, connected socket, to which nothing has been written yet. */
 export const make = (socket: Net.Socket): DirectWrite => {

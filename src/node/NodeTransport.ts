@@ -22,11 +22,9 @@ import type * as Scope from "effect/Scope"
 import type { Connection, Endpoint, Listener, ListenOptions, ProxyProtocolOptions } from "../server/Transport.ts"
 import { Transport, TransportError } from "../server/Transport.ts"
 import * as DirectWrite from "./DirectWrite.ts"
-import * as MergedReads from "./MergedReads.ts"
 import { NodeCertificates } from "./NodeCertificates.ts"
 import type { Certificates } from "./NodeTls.ts"
 import { activatedSockets, rtmpSocketName, rtmpsSocketName } from "./SocketActivation.ts"
-import { startReading, stopReading } from "./SocketHandle.ts"
 
 const nothing = new Uint8Array(0)
 
@@ -44,12 +42,6 @@ const bufferOf = (bytes: Uint8Array): Buffer => {
   }
   return view
 }
-
-// However long it may be: what has not been read yet waits in the kernel, which has its limits.
-const maxMergedReadsMs = 40
-
-// Reads of so many bytes say that the peer sends faster than it is read from.
-const muchBytes = 32 * 1024
 
 const keepAliveInitialDelayMs = 30_000
 
@@ -78,7 +70,7 @@ export const makeConnection = (
   }
   return {
     remote,
-    ...makePull(socket, toError),
+    pull: makePull(socket, toError),
     write:
       direct === undefined
         ? write
@@ -186,12 +178,7 @@ export const listen = (
     // Once it is open, a failure is mostly one of accepting: a connection is lost, and the listener goes on.
     server.on("error", (error) => check(`the listener failed (${code(error)})`))
     server.on("close", () => check("the listener closed by itself"))
-    return {
-      address: endpoint(server.address()),
-      close,
-      died: Deferred.await(died),
-      waiting: () => door?.waiting() ?? 0
-    }
+    return { address: endpoint(server.address()), close, died: Deferred.await(died) }
   })
 
 /** Starts to listen. */
@@ -278,19 +265,11 @@ const closed = new TransportError({ reason: "Closed", detail: "the peer closed t
  * Pulls from the `data` events of a socket. It flows while somebody pulls, and stands still from the first chunk that
  * nobody waited for: then the receive window closes, and the peer waits.
  */
-const makePull = (
-  socket: Net.Socket,
-  toError: (cause: Error) => TransportError
-): Pick<Connection, "pull" | "mergeReads"> => {
+const makePull = (socket: Net.Socket, toError: (cause: Error) => TransportError): Connection["pull"] => {
   let chunks: Array<Uint8Array> = []
   let error: TransportError | undefined
   let waiter: ((result: Effect.Effect<ReadonlyArray<Uint8Array>, TransportError>) => void) | undefined
   let flows = false
-  let intervalMs = 0
-  const rest = (): void => {
-    stopReading(socket)
-    MergedReads.atNext(intervalMs, () => startReading(socket))
-  }
   const fail = (failure: TransportError): void => {
     error ??= failure
     const resume = waiter
@@ -301,8 +280,6 @@ const makePull = (
     const resume = waiter
     if (resume !== undefined) {
       waiter = undefined
-      // Where there was much, there is more: the kernel must not fill up.
-      if (intervalMs > 0 && chunk.length < muchBytes) rest()
       resume(Effect.succeed([chunk]))
       return
     }
@@ -313,7 +290,7 @@ const makePull = (
   socket.on("end", () => fail(closed))
   socket.on("error", (cause: Error) => fail(toError(cause)))
   socket.on("close", () => fail(closed))
-  const pull: Connection["pull"] = Effect.callback((resume) => {
+  return Effect.callback((resume) => {
     if (chunks.length > 0) {
       const arrived = chunks
       chunks = []
@@ -335,12 +312,6 @@ const makePull = (
       if (waiter === resume) waiter = undefined
     })
   })
-  return {
-    pull,
-    mergeReads: (ms) => {
-      intervalMs = Math.min(ms, maxMergedReadsMs)
-    }
-  }
 }
 
 const code = (cause: unknown): string => (cause instanceof Error && "code" in cause ? String(cause.code) : "unknown")

@@ -108,11 +108,6 @@ export interface Connection {
    * operating system; `false` asks the writer to wait for `onDrain`. The array must not be changed afterwards.
    */
   readonly write: (bytes: Uint8Array) => boolean
-  /**
-   * Allows the transport to look for bytes only every so many milliseconds at most, as long as few of them come; 0, as at
-   * first, for at once. A transport that cannot do that leaves it out.
-   */
-  readonly mergeReads?: (intervalMs: number) => void
   /** Bytes that were written but not yet passed on to the operating system. */
   readonly bufferedBytes: () => number
   /**
@@ -137,8 +132,6 @@ export interface Listener {
    * to be opened anew. A transport that cannot tell leaves it out.
    */
   readonly died?: Effect.Effect<TransportError>
-  /** Connections that are accepted and not handed over yet, as their PROXY protocol header is still to come. */
-  readonly waiting?: () => number
 }
 
 /** Whose PROXY protocol header is believed. */
@@ -148,8 +141,6 @@ export interface ProxyProtocolOptions {
    * version 1 or 2; a header from elsewhere is nothing but wrong bytes. Nobody is trusted where it is empty.
    */
   readonly trusted: ReadonlyArray<string>
-  /** How many connections may wait for their header at the same time; more are dropped. Absent: 1,024. */
-  readonly maxWaiting?: number
 }
 
 /** What to listen on. `port` 0 takes any free one; `backlog` is the queue of connections not yet accepted. */

@@ -1,5 +1,5 @@
 import * as Net from "node:net"
-import { assert, describe, it, vi } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -104,61 +104,6 @@ describe("NodeTransport", () => {
         client.on("end", () => resume(Effect.void))
       })
       assert.strictEqual(received, sent)
-    })
-  )
-
-  it.live("collects what comes in small pieces where reads may be merged, and notices the end all the same", () =>
-    Effect.gen(function* () {
-      const { next, port } = yield* listening
-      const client = yield* dial(port)
-      const connection = yield* next
-      connection.mergeReads!(200)
-      const sent = (text: string) =>
-        Effect.callback<void>((resume) => {
-          client.write(text, () => resume(Effect.void))
-        })
-      let reads = 0
-      let received = ""
-      const reading = yield* Effect.forkChild(
-        Effect.forever(
-          Effect.map(connection.pull, (chunks) => {
-            reads++
-            received += Buffer.concat([...chunks]).toString()
-          })
-        ),
-        { startImmediately: true }
-      )
-      for (let i = 0; i < 50; i++) {
-        yield* sent(`${i % 10}`)
-        // Each piece has its turn of the event loop, in which it would be read by itself.
-        yield* Effect.callback<void>((resume) => {
-          setImmediate(() => resume(Effect.void))
-        })
-      }
-      client.end()
-      const exit = yield* Fiber.await(reading)
-      assert.isTrue(Exit.isFailure(exit))
-      assert.strictEqual(received, "0123456789".repeat(5))
-      assert.isBelow(reads, 10)
-    })
-  )
-
-  it.live("reads on at once where much comes, though reads may be merged", () =>
-    Effect.gen(function* () {
-      const { next, port } = yield* listening
-      const client = yield* dial(port)
-      const connection = yield* next
-      // Who rests, rests for good.
-      yield* Effect.acquireRelease(
-        Effect.sync(() => vi.useFakeTimers({ toFake: ["setTimeout"] })),
-        () => Effect.sync(() => vi.useRealTimers())
-      )
-      connection.mergeReads!(40)
-      // The kernel has more of it than is read at once by the time that this returns.
-      client.write(new Uint8Array(8 * 1024 * 1024))
-      let received = 0
-      for (let i = 0; i < 2; i++) for (const { length } of yield* connection.pull) received += length
-      assert.isAtLeast(received, 2 * 32 * 1024)
     })
   )
 
