@@ -13,14 +13,14 @@ import { AccessSettingsError } from "./AccessMethod.ts"
 import * as AccessScope from "./AccessScope.ts"
 import * as Address from "./Address.ts"
 import { type AccessAction, AccessDenied, type AccessRequest, Authenticator, anonymous } from "./Authenticator.ts"
-import type { NamePattern } from "./NamePattern.ts"
+import * as NamePattern from "./NamePattern.ts"
 
 /**
  * A rule.
  *
  * - `networks`: networks in CIDR notation or single addresses, IPv4 and IPv6; `all` for everybody, those who have no
  *   address (Unix sockets) included.
- * - `application`: pattern as in `NamePattern`; absent for every application.
+ * - `application`: pattern as in `NamePattern`, for what lies below it too (see `AccessScope`); absent for every application.
  * - `actions`: absent for every action.
  */
 export interface AccessRule {
@@ -39,7 +39,7 @@ export interface AccessListSettings {
 /** A list that has been compiled. */
 export interface AccessList {
   /** Tells whether the address of a request may do what it asks for. */
-  readonly allows: (request: Pick<AccessRequest, "action" | "application" | "remoteAddress">) => boolean
+  readonly allows: (request: Pick<AccessRequest, "action" | "application" | "stream" | "remoteAddress">) => boolean
   /** Tells whether an address can be allowed anything: who cannot need not be listened to. */
   readonly admits: (remoteAddress: string) => boolean
 }
@@ -53,7 +53,7 @@ export const refused: AccessDenied = new AccessDenied({
 interface CompiledRule {
   readonly allow: boolean
   readonly networks: ReadonlyArray<IpNetwork.IpNetwork> | "all"
-  readonly application: NamePattern
+  readonly application: NamePattern.NamePattern
   readonly actions: ReadonlyArray<AccessAction> | undefined
   readonly isForEverything: boolean
 }
@@ -65,11 +65,12 @@ export const make = (settings: AccessListSettings): Result.Result<AccessList, Ac
     for (const [index, rule] of settings.rules.entries()) rules.push(yield* compile(rule, `rules[${index}]`))
     const otherwise = settings.otherwise !== "deny"
     return {
-      allows: ({ action, application, remoteAddress }) => {
-        const address = Address.parse(remoteAddress)
+      allows: (request) => {
+        const address = Address.parse(request.remoteAddress)
         for (const rule of rules) {
-          if (rule.actions !== undefined && !rule.actions.includes(action)) continue
-          if (rule.application.matches(application) && covers(rule, address)) return rule.allow
+          if (rule.actions !== undefined && !rule.actions.includes(request.action)) continue
+          if (!covers(rule, address)) continue
+          if (AccessScope.covers(rule.application, NamePattern.everything, request)) return rule.allow
         }
         return otherwise
       },

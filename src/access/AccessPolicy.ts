@@ -4,12 +4,13 @@
  * 1. **Failures**: an address that failed too often is refused, before anything else is looked at.
  * 2. **Addresses**: the access list decides who may be here at all, for this application and action.
  * 3. **Need**: an action that needs no credential is granted as anonymous, without a look at any. Connecting needs one
- *    where it is said so, or where a method asks for a login there.
+ *    where it is said so, or where a method asks for a login there. Where the name of a stream may be a key, that is found out
+ *    for those who play as well, so that it is never shown.
  * 4. **Methods**, in their order: the first grant counts. A refusal does not end it, since the next method may know better;
  *    where none grants, the first refusal that is a decision is the answer, else the first one, and where no method has
  *    seen a credential of its kind, that one is missing.
  * 5. **Vetoes**, in their order: each must agree as well, or have no opinion. What they add (another name, limits) comes on
- *    top of the grant; they also give an identity to who has none.
+ *    top of the grant, and of two limits the lower one counts; they also give an identity to who has none.
  *
  * Then the attempt is told (`AccessAttempts`), and a wrong or expired credential counts as a failure. A missing one does
  * not, and so a login of three connections (`AdobeAuth`) counts once. Nothing here ever shows a credential.
@@ -27,6 +28,7 @@ import {
   AccessDenied,
   type AccessDeniedReason,
   type AccessGrant,
+  type AccessLimits,
   type AccessRequest,
   Authenticator,
   anonymous,
@@ -90,7 +92,8 @@ export const make = (parts: AccessPolicyParts, emit: (attempt: AccessAttempt) =>
   const methods = parts.methods ?? []
   const vetoes = parts.vetoes ?? []
   const needs = parts.needs ?? ["publish"]
-  const readsNames = methods.some((method) => method.readsName === true)
+  const nameReaders = methods.filter((method) => method.readsName === true)
+  const readsNames = nameReaders.length > 0
   const listeners = [...methods, ...vetoes].flatMap(({ ended }) => ended ?? [])
 
   const conclude = (request: AccessRequest, decision: Decision): Effect.Effect<AccessGrant, AccessDenied> => {
@@ -109,7 +112,9 @@ export const make = (parts: AccessPolicyParts, emit: (attempt: AccessAttempt) =>
     const { denied } = decision
     const isFailure = denied.reason === "CredentialInvalid" || denied.reason === "CredentialExpired"
     const blocked = isFailure && limiter?.failed(request.remoteAddress) === true
-    const mayBeKey = request.action === "publish" && readsNames
+    // Of what is played the methods have found out, where they were asked.
+    const wasRead = request.action === "play" && method !== "limiter" && method !== "list"
+    const mayBeKey = readsNames && request.action !== "connect" && !wasRead
     const stream =
       mayBeKey || decision.isStreamSecret === true || denied.isStreamSecret === true ? secretStream : request.stream
     emit({ ...attempt, stream, outcome: denied.reason, blocked })
@@ -124,7 +129,15 @@ export const make = (parts: AccessPolicyParts, emit: (attempt: AccessAttempt) =>
   const decide = (request: AccessRequest): Effect.Effect<Decision> =>
     isNeeded(request)
       ? Effect.flatMap(firstGrant(methods, request), (decision) => veto(vetoes, request, decision))
-      : veto(vetoes, request, { method: "none", grant: anonymous })
+      : Effect.flatMap(playsByName(request), (decision) => veto(vetoes, request, decision))
+
+  /** What plays by a key instead of a name, though nobody asks for one, plays what the key stands for. */
+  const playsByName = (request: AccessRequest): Effect.Effect<Decision> =>
+    request.action === "play" && readsNames
+      ? Effect.map(firstGrant(nameReaders, request), (decision) =>
+          decision.grant === undefined && decision.isStreamSecret !== true ? unasked : decision
+        )
+      : Effect.succeed(unasked)
 
   return {
     authorize: (request) => {
@@ -135,7 +148,8 @@ export const make = (parts: AccessPolicyParts, emit: (attempt: AccessAttempt) =>
       if (list !== undefined && !list.allows(request)) {
         return conclude(request, { method: "list", denied: AccessList.refused })
       }
-      if (!isNeeded(request) && vetoes.length === 0) return conclude(request, { method: "none", grant: anonymous })
+      const isPlain = vetoes.length === 0 && !(request.action === "play" && readsNames)
+      if (isPlain && !isNeeded(request)) return conclude(request, unasked)
       return Effect.flatMap(decide(request), (decision) => conclude(request, decision))
     },
     refusal: (remoteAddress) => {
@@ -169,6 +183,8 @@ type Decision =
       readonly denied: AccessDenied
       readonly isStreamSecret?: boolean
     }
+
+const unasked: Decision = { method: "none", grant: anonymous }
 
 const tooMany = new AccessDenied({
   reason: "TooManyFailures",
@@ -221,15 +237,25 @@ const veto = (
       const isStreamSecret = grant.stream !== undefined && grant.stream !== request.stream
       if (answer instanceof AccessDenied) return { method: method.name, denied: answer, isStreamSecret }
       const credential = grant.credential === "" ? answer.credential : grant.credential
-      const limits = { ...grant.limits, ...answer.limits }
-      const hasLimits = grant.limits !== undefined || answer.limits !== undefined
+      const limits = strictest(grant.limits, answer.limits)
       current = {
         method: current.method === "none" ? method.name : current.method,
-        grant: { ...grant, ...answer, ...(hasLimits ? { limits } : {}), credential }
+        grant: { ...grant, ...answer, ...(limits === undefined ? {} : { limits }), credential }
       }
     }
     return current
   })
+
+/** Of two limits the lower one: nobody may allow more than another one did. */
+const strictest = (one: AccessLimits | undefined, other: AccessLimits | undefined): AccessLimits | undefined => {
+  if (one === undefined || other === undefined) return one ?? other
+  const limits: { -readonly [Name in keyof AccessLimits]: AccessLimits[Name] } = { ...one }
+  for (const name of ["bitsPerSecond", "durationMs", "viewers"] as const) {
+    const limit = other[name]
+    if (limit !== undefined) limits[name] = Math.min(limit, one[name] ?? limit)
+  }
+  return limits
+}
 
 /** A defect of a method is a refusal, and its text, which may hold anything, goes nowhere. */
 const ask = (

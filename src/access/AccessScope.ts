@@ -1,7 +1,14 @@
 /**
  * What a credential is good for: applications, streams, actions, and until when.
+ *
+ * **Gotchas**
+ *
+ * Where an address is cut into application and stream is the client's choice: `a/b/c` is `a/b` and `c` to one, `a` and `b/c`
+ * to the next, and the same stream to the server. So patterns are compared with every cut, and what is said of an application
+ * is said of all that lies below it.
  */
 import * as Result from "effect/Result"
+import * as RtmpUrl from "../protocol/RtmpUrl.ts"
 import { AccessSettingsError } from "./AccessMethod.ts"
 import type { AccessAction, AccessRequest } from "./Authenticator.ts"
 import * as NamePattern from "./NamePattern.ts"
@@ -49,13 +56,30 @@ export const make = (scope: AccessScope): Result.Result<CompiledScope, AccessSet
       scope,
       fault: (request, nowMs) => {
         if (expiresAtMs !== undefined && nowMs >= expiresAtMs) return "Expired"
-        if (!application.matches(request.application)) return "OutOfScope"
+        if (!covers(application, stream, request)) return "OutOfScope"
         if (request.action === "connect") return undefined
-        if (!stream.matches(request.stream)) return "OutOfScope"
         return actions === undefined || actions.includes(request.action) ? undefined : "OutOfScope"
       }
     }
   })
+
+/**
+ * Tells whether patterns for application and stream cover what a request is about, wherever its address is cut; for
+ * `connect`, which names no stream, whether they may.
+ */
+export const covers = (
+  application: NamePattern.NamePattern,
+  stream: NamePattern.NamePattern,
+  request: Pick<AccessRequest, "action" | "application" | "stream">
+): boolean => {
+  const isConnect = request.action === "connect"
+  if (application.matches(request.application) && (isConnect || stream.matches(request.stream))) return true
+  const key = isConnect ? request.application : RtmpUrl.streamKey(request.application, request.stream)
+  for (let slash = key.indexOf("/"); slash >= 0; slash = key.indexOf("/", slash + 1)) {
+    if (application.matches(key.slice(0, slash)) && (isConnect || stream.matches(key.slice(slash + 1)))) return true
+  }
+  return false
+}
 
 /** Compiles the pattern of a setting; an absent one covers everything. */
 export const pattern = (

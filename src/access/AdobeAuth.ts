@@ -12,7 +12,7 @@
  * 3. `connect` with the response to that challenge: granted, or `?reason=authfailed`.
  *
  * The first two are refused as `CredentialMissing`, which is no failure; only the third can fail. What the user may
- * publish and play is looked up again for every stream, so that a credential that was taken away counts no more.
+ * publish and play is looked up again for every stream, so that a credential that was taken away or changed counts no more.
  *
  * A user who does not exist is challenged like any other, with a salt that stays the same: nobody learns who exists.
  *
@@ -40,6 +40,7 @@ import * as AccessMethod from "./AccessMethod.ts"
 import * as AccessScope from "./AccessScope.ts"
 import { AccessDenied, type AccessGrant, type AccessRequest, Authenticator } from "./Authenticator.ts"
 import { ExpiringMap } from "./ExpiringMap.ts"
+import * as NamePattern from "./NamePattern.ts"
 
 /** A dialect of the login. */
 export type Dialect = "adobe" | "llnw"
@@ -59,7 +60,7 @@ export interface Login {
   readonly verifier: Verifier
   readonly scope: AccessScope.CompiledScope
   readonly credential: string
-  /** Canonical name to publish or play instead of the one that is asked for. */
+  /** Canonical name to publish instead of the one that is asked for. */
   readonly publishAs?: string
 }
 
@@ -67,8 +68,10 @@ export interface Login {
  * The settings of logins.
  *
  * - `lookup`: finds a user.
- * - `application`: pattern of the applications that ask everybody who connects without another credential to log in. A
- *   client can only log in when it connects, so players of these applications have to as well.
+ * - `application`: pattern of the applications that ask who connects without another credential to log in, and of those
+ *   below them.
+ * - `players`: whether those who look like players are asked as well (not). A client can only log in when it connects, and a
+ *   player that has no user and password gives up then.
  * - `dialect`: the one that clients are asked for (`adobe`); both are understood.
  * - `challengeTimeout`: how long a challenge can be answered (30 seconds).
  * - `maxChallenges`: how many can be open at once (1,024); the oldest make room.
@@ -76,6 +79,7 @@ export interface Login {
 export interface AdobeAuthSettings {
   readonly lookup: (user: string) => Effect.Effect<Login | undefined>
   readonly application?: string
+  readonly players?: boolean
   readonly dialect?: Dialect
   readonly challengeTimeout?: Duration.Input
   readonly maxChallenges?: number
@@ -179,6 +183,9 @@ export const make = (
     const crypto = yield* RtmpCrypto
     const clock = yield* Clock.Clock
     const application = yield* Effect.fromResult(AccessScope.pattern("application", settings.application))
+    const asksPlayers = settings.players === true
+    const asks = (request: AccessRequest): boolean =>
+      (asksPlayers || request.role !== "player") && AccessScope.covers(application, NamePattern.everything, request)
     const dialect = settings.dialect ?? "adobe"
     const timeoutMs = Duration.toMillis(Duration.fromInputUnsafe(settings.challengeTimeout ?? "30 seconds"))
     const open = new ExpiringMap<Challenge>(settings.maxChallenges ?? 1_024)
@@ -187,6 +194,9 @@ export const make = (
     const inventedSalt = (user: string): string =>
       saltText(crypto.hmacSha256(saltKey, Bytes.fromUtf8(user)).subarray(0, saltBytes))
     const nowMs = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+    /** Tells one password of a user from the next; a verifier may have another salt each time that it is looked up. */
+    const proofOf = ({ verifier }: Login): string =>
+      Hex.encode(crypto.hmacSha256(Bytes.fromUtf8("effect-rtmp-login"), Bytes.fromUtf8(verifier.llnw)))
 
     const login = (given: Parameters, request: AccessRequest): Effect.Effect<AccessGrant, AccessDenied> =>
       Effect.flatMap(settings.lookup(given.user), (found) => {
@@ -218,19 +228,21 @@ export const make = (
         case "OutOfScope":
           return Effect.fail(AccessMethod.notAllowed)
         case undefined:
-          return Effect.succeed(grantOf(found, user, request))
+          return Effect.succeed({ ...grantOf(found, request), user, proof: proofOf(found) })
       }
     }
 
     return {
       name: "login",
-      challenges: (request) => parameters(request.query) !== undefined || application.matches(request.application),
+      challenges: (request) => parameters(request.query) !== undefined || asks(request),
       check: (request) => {
         if (request.action !== "connect") {
-          const user = request.login?.user
+          const { proof, user } = request.login ?? {}
           if (user === undefined) return Effect.succeed(undefined)
           return Effect.flatMap(settings.lookup(user), (found) =>
-            found === undefined ? Effect.fail(AccessMethod.invalid) : granted(found, user, request)
+            found === undefined || proof !== proofOf(found)
+              ? Effect.fail(AccessMethod.invalid)
+              : granted(found, user, request)
           )
         }
         const given = parameters(request.query)
@@ -238,9 +250,7 @@ export const make = (
           if (isUserName(given.user)) return login(given, request)
           return Effect.fail(new AccessDenied({ reason: "CredentialInvalid", description: authFailed(given.dialect) }))
         }
-        return application.matches(request.application)
-          ? Effect.fail(asked(needAuth(dialect)))
-          : Effect.succeed(undefined)
+        return asks(request) ? Effect.fail(asked(needAuth(dialect))) : Effect.succeed(undefined)
       }
     }
   })
@@ -278,10 +288,9 @@ export const lookupIn = (
 const saltBytes = 9
 const tokenBytes = 18
 
-const grantOf = (found: Login, user: string, request: AccessRequest): AccessGrant => ({
+const grantOf = (found: Login, request: AccessRequest): AccessGrant => ({
   credential: found.credential,
-  user,
-  ...(found.publishAs === undefined || request.action === "connect" ? {} : { stream: found.publishAs })
+  ...(found.publishAs === undefined || request.action !== "publish" ? {} : { stream: found.publishAs })
 })
 
 const asked = (description: string): AccessDenied => new AccessDenied({ reason: "CredentialMissing", description })

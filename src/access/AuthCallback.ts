@@ -80,8 +80,21 @@ export interface AuthCallbackSettings {
   readonly maxEnds?: number
 }
 
+/**
+ * The method, and how its circuit is.
+ *
+ * - `pauseMs`: for how many milliseconds more nobody is asked; 0 where the next question is sent.
+ * - `outages`: `true` when it stops being asked, `false` when it has answered again.
+ */
+export interface AuthCallback extends AccessMethod.AccessMethod {
+  readonly pauseMs: Effect.Effect<number>
+  readonly outages: Stream.Stream<boolean>
+}
+
 /** The longest answer that is read, in bytes. */
 export const maxAnswerBytes = 64 * 1024
+
+const circuit = "callback"
 
 /** What came instead of an answer. */
 class Unanswered {
@@ -91,11 +104,7 @@ class Unanswered {
 /** Makes the method. Its name is `callback`. */
 export const make = (
   settings: AuthCallbackSettings
-): Effect.Effect<
-  AccessMethod.AccessMethod,
-  AccessMethod.AccessSettingsError,
-  HttpClient.HttpClient | RtmpCrypto | Scope.Scope
-> =>
+): Effect.Effect<AuthCallback, AccessMethod.AccessSettingsError, HttpClient.HttpClient | RtmpCrypto | Scope.Scope> =>
   Effect.gen(function* () {
     if (!URL.canParse(settings.url) || !/^https?:\/\//i.test(settings.url)) {
       const problem = "is no address that begins with http:// or https://"
@@ -114,6 +123,14 @@ export const make = (
       tripPolicy: CircuitBreaker.consecutive(settings.maxFailures ?? 5),
       openDuration: settings.openFor ?? "10 seconds"
     }).pipe(Effect.provide(CircuitBreaker.layerStoreMemory()))
+    const pauseMs = breaker.state(circuit).pipe(
+      Effect.map((state) => (state._tag === "Open" ? Duration.toMillis(state.retryAfter) : 0)),
+      Effect.orElseSucceed(() => 0)
+    )
+    const outages = breaker.transitions.pipe(
+      Stream.filter(({ from, to }) => from === "Closed" || to === "Closed"),
+      Stream.map(({ to }) => to === "Open")
+    )
     const nowMs = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
     const send = (call: CallbackMessage.CallbackCall, request: AccessRequest) =>
@@ -127,7 +144,7 @@ export const make = (
         }),
         Effect.catch(() => Effect.fail(new Unanswered())),
         Effect.timeoutOrElse({ duration: timeout, orElse: () => Effect.fail(new Unanswered()) }),
-        breaker.execute({ key: "callback" }),
+        breaker.execute({ key: circuit }),
         Effect.catch(() => Effect.fail(new Unanswered())),
         places.withPermit,
         // The wait for a place is nobody's failure, so this one is outside of the breaker.
@@ -192,7 +209,9 @@ export const make = (
       challenges: () => actions.includes("connect"),
       ended: (request) => {
         if (actions.includes(request.action)) Queue.offerUnsafe(ends, request)
-      }
+      },
+      pauseMs,
+      outages
     }
   })
 

@@ -10,6 +10,7 @@ import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type { ClientRole } from "../protocol/Session.ts"
 
 /** What a client asks to be allowed. */
 export type AccessAction = "connect" | "publish" | "play"
@@ -36,6 +37,7 @@ export interface ClientCertificate {
  *   stream keys and tokens travel here, so it is never logged.
  * - `tcUrl`: the address that the client says it connected to. The client chooses it freely: a hint, never evidence.
  *   Secret too, because it may repeat the query.
+ * - `role`: what the client looks like in its `connect`; a hint as well. Absent where that is not known.
  * - `remoteAddress`: IP address of the client.
  * - `connectionId`: identifier of the connection, as in the log.
  * - `certificate`: of the client, where the connection is a TLS one and it showed one that was verified.
@@ -48,6 +50,7 @@ export interface AccessRequest {
   readonly stream: string
   readonly query: string
   readonly tcUrl?: string
+  readonly role?: ClientRole
   readonly remoteAddress: string
   readonly connectionId: string
   readonly certificate?: ClientCertificate
@@ -76,13 +79,15 @@ export interface AccessLimits {
  * - `stream`: canonical name to publish or play instead of the one that was asked for. The name that was asked for may
  *   then be a stream key: it must not be shown to anybody.
  * - `limits`: what it allows at most.
- * - `user`: who logged in when connecting (`AdobeAuth`), by whose name later requests of the connection are decided.
+ * - `user`: who logged in when connecting (`AdobeAuth`), by whose name later requests of the connection are decided, as long as
+ *   the password is the one whose fingerprint is `proof`. The fingerprint is no secret, but is never logged either.
  */
 export interface AccessGrant {
   readonly credential: string
   readonly stream?: string
   readonly limits?: AccessLimits
   readonly user?: string
+  readonly proof?: string
 }
 
 /** What stands, wherever it is shown, for a name that may be a stream key. */

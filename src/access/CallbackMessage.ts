@@ -171,6 +171,9 @@ const reasonOf = (response: CallbackResponse, isJson: boolean, request: AccessRe
 /** An answer may repeat what it was asked; secrets of the request are not passed on to logs and screens. */
 const withoutSecrets = (text: string, request: AccessRequest): string => {
   const secrets = [request.query, request.tcUrl ?? "", ...parametersOf(request.query).map(([, value]) => value)]
+  // As they came, too, and also those behind the first of a name.
+  for (const pair of request.query.split("&")) secrets.push(pair.slice(pair.indexOf("=") + 1))
+  secrets.sort((left, right) => right.length - left.length)
   let out = text
   for (const secret of secrets) if (secret.length >= 4) out = out.replaceAll(secret, "***")
   return out

@@ -153,7 +153,7 @@ export const auth = {
     application: key(
       pattern,
       "**",
-      "Applications in which whoever connects without another credential is asked to log in, players too; a pattern"
+      "Applications in which encoders that connect without another credential are asked to log in, and players where `auth.required` has more than `publish`; a pattern"
     ),
     dialect: key(choice(["adobe", "llnw"]), "adobe", "Dialect that clients are asked for; both are understood")
   }),

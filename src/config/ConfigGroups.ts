@@ -66,6 +66,7 @@ export interface ProfileDefaults {
     readonly publishBitrate: number
     readonly distributionBitrate: number
     readonly maxPendingHandshakes: number
+    readonly maxPendingHandshakesPerAddress: number
     readonly maxWaitingViewers: number
   }
   readonly gopCache: { readonly maxBytes: number }
@@ -83,6 +84,7 @@ export const profileDefaults: Readonly<Record<Profile, ProfileDefaults>> = {
       publishBitrate: 50_000_000,
       distributionBitrate: 500_000_000,
       maxPendingHandshakes: 1000,
+      maxPendingHandshakesPerAddress: 100,
       maxWaitingViewers: 1000
     },
     gopCache: { maxBytes: 32 * 1024 * 1024 },
@@ -97,6 +99,7 @@ export const profileDefaults: Readonly<Record<Profile, ProfileDefaults>> = {
       publishBitrate: 20_000_000,
       distributionBitrate: 100_000_000,
       maxPendingHandshakes: 100,
+      maxPendingHandshakesPerAddress: 25,
       maxWaitingViewers: 100
     },
     gopCache: { maxBytes: 16 * 1024 * 1024 },
@@ -311,6 +314,11 @@ export const limits = {
     count({ min: 1, max: 1_000_000, unit: "connections" }),
     ({ limits }) => limits.maxPendingHandshakes,
     "Connections whose handshake is not finished yet"
+  ),
+  maxPendingHandshakesPerAddress: byProfile(
+    count({ min: 0, max: 1_000_000, unit: "connections" }),
+    ({ limits }) => limits.maxPendingHandshakesPerAddress,
+    "Connections of one address whose handshake is not finished yet; 0 for any number"
   ),
   maxNameBytes: key(bytes({ min: "1", max: "64KiB" }), 255, "Longest name of an application or a stream"),
   maxQueryBytes: key(bytes({ min: "0", max: "64KiB" }), 4096, "Longest query behind a name"),

@@ -56,7 +56,8 @@ export const layer = HttpApiBuilder.group(
         const sessions = yield* access.sessions(key.credential)
         if (drop === true) yield* Effect.forEach(sessions, (connection) => server.kick(connection, revoked))
         return { id, sessions, dropped: drop === true }
-      }),
+        // Whoever hangs up meanwhile has revoked the key all the same, and could not ask for the rest again.
+      }, Effect.uninterruptible),
       sign: Effect.fnUntraced(function* ({ payload: { expiresAt, ...grant } }) {
         const access = yield* control
         const query = yield* Effect.mapError(access.sign({ ...grant, expiresAtMs: expiresAt }), conflict)

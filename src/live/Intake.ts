@@ -42,6 +42,8 @@ interface Track {
   readonly bit: number
   readonly stats: TrackStats.TrackStats
   codec: string
+  /** The codec of the last frame, where it was another one and did not count yet. */
+  strayCodec: string
   needsHeader: boolean
   hasHeader: boolean
   /** Its last header did not fit: its frames are worth nothing. */
@@ -171,8 +173,12 @@ export class Intake {
       this.#trackLimit++
       return undefined
     }
-    if (frame.codec !== "" && frame.codec !== track.codec) this.#changeCodec(track, frame.codec, nowMs)
     const isFrame = frame.role === "Frame" || frame.role === "Keyframe"
+    if (frame.codec !== "" && frame.codec !== track.codec) {
+      if (frame.role !== "SequenceHeader" && this.#isStray(track, frame.codec, isFrame)) return undefined
+      this.#changeCodec(track, frame.codec, nowMs)
+    }
+    track.strayCodec = ""
     if (isFrame) {
       if (!this.#admitsFrame(track, frame.role === "Keyframe")) return undefined
     } else if (frame.cacheKey !== "" && !this.#admitsHeader(frame, typeId, payload, nowMs)) return undefined
@@ -234,6 +240,7 @@ export class Intake {
         bit: kind === "video" ? 1 << this.#tracks.size : 0,
         stats: TrackStats.make(),
         codec: "",
+        strayCodec: "",
         needsHeader: false,
         hasHeader: false,
         refused: false,
@@ -243,6 +250,19 @@ export class Intake {
       this.#tracks.set(key, track)
     }
     return track
+  }
+
+  /**
+   * Whether a message is one of another codec in the middle of a track. There are players that it would stop, and all of them
+   * would lose the track, as its header comes once. A codec changes with its header, or where it has none with the second
+   * frame of it in a row.
+   */
+  #isStray(track: Track, codec: string, isFrame: boolean): boolean {
+    if (track.codec === "" || (isFrame && track.strayCodec === codec && !codecsWithHeader.has(codec))) return false
+    track.strayCodec = codec
+    if (codecsWithHeader.has(codec)) this.#noHeader++
+    else this.#undecodable++
+    return true
   }
 
   #changeCodec(track: Track, codec: string, nowMs: number): void {

@@ -10,7 +10,7 @@ import process from "node:process"
  * Writes a file beside its place, flushes it to the disk and moves it there; the directory is made if there is none, for its
  * owner only. `mode` is that of the file, such as `0o600`. Rejects with the error of the system; nothing has changed then.
  */
-export const write = async (path: string, content: string, mode: number): Promise<void> => {
+export const write = async (path: string, content: string | Uint8Array, mode: number): Promise<void> => {
   const directory = Path.dirname(path)
   await FsPromises.mkdir(directory, { recursive: true, mode: 0o700 })
   const beside = Path.join(directory, `.${randomBytes(8).toString("hex")}.tmp`)
@@ -29,6 +29,15 @@ export const write = async (path: string, content: string, mode: number): Promis
   }
   await flushDirectory(directory)
 }
+
+/** Removes a file for good, where there is one. Rejects with the error of the system. */
+export const remove = async (path: string): Promise<void> => {
+  await FsPromises.rm(path, { force: true })
+  await flushDirectory(Path.dirname(path))
+}
+
+/** Tells whether a file is one that `write` had not finished when the process or the machine broke down. */
+export const isUnfinished = (name: string): boolean => /^\.[0-9a-f]{16}\.tmp$/.test(name)
 
 /** Makes a change of names durable. Windows has no such thing, and does it by itself. */
 const flushDirectory = async (directory: string): Promise<void> => {

@@ -43,7 +43,7 @@ type TlsSettings = RtmpConfigData["tls"]
  *   let in.
  * - `ca`: PEM of those who may issue clients' certificates; absent where only the pins count.
  * - `pins`: SHA-256 of the public keys (SPKI, base64) that clients may have; empty allows every one that `ca` vouches for.
- * - `ticketKeys`: 48 bytes that session tickets are encrypted with. All contexts have the same, so that a session outlives
+ * - `ticketKeys`: 48 bytes that session tickets are encrypted with, others after `ticketKeysInterval`. All contexts have the same, so that a session outlives
  *   the certificate that it began with.
  */
 export interface HandshakeOptions {
@@ -80,6 +80,14 @@ export const pollMs = 60_000
 /** How long a file that is not right is given to become so: the certificate and its key do not come in one step. */
 export const settleMs = 1_000
 
+/**
+ * How long session tickets are encrypted with the same keys. Node takes one set of them, so that a ticket of the last one
+ * leads to a full handshake, and to nothing worse.
+ */
+export const ticketKeysInterval = "12 hours"
+
+const ticketKeyBytes = 48
+
 /** How often it is looked whether a certificate is about to end. */
 const expiryInterval = "1 hour"
 
@@ -93,7 +101,7 @@ export const make: Effect.Effect<NodeCertificatesShape, ConfigError, ConfigStore
     const oneAtATime = yield* Semaphore.make(1)
     const kicks = yield* Effect.acquireRelease(Queue.sliding<void>(1), Queue.shutdown)
     const challenges = new AcmeChallenges()
-    const ticketKeys = randomBytes(48)
+    let ticketKeys = randomBytes(ticketKeyBytes)
     const { config, origins } = yield* store.loaded
     let state = yield* Effect.mapError(open(config.tls, ticketKeys), (error) =>
       toConfigError(error, config.tls, origins)
@@ -234,6 +242,14 @@ export const make: Effect.Effect<NodeCertificatesShape, ConfigError, ConfigStore
       if (isNew) yield* Semaphore.withPermit(oneAtATime, replace({ selfSigned: certificate }))
     }).pipe(Effect.catch((error) => Effect.logError("certificate not made", { detail: error.message })))
 
+    const renewTicketKeys = Effect.gen(function* () {
+      while (true) {
+        yield* Effect.sleep(ticketKeysInterval)
+        ticketKeys = randomBytes(ticketKeyBytes)
+        yield* Semaphore.withPermit(oneAtATime, replace({}))
+      }
+    }).pipe(inRoom("tls"))
+
     const watchExpiry = Effect.gen(function* () {
       while (true) {
         yield* remakeSelfSigned
@@ -259,7 +275,12 @@ export const make: Effect.Effect<NodeCertificatesShape, ConfigError, ConfigStore
           check: Effect.flatMap(report, CertificateExpiry.check)
         })
         yield* metrics.bindCertificateEnd(() => CertificateExpiry.firstEnd(certificatesOf(state)))
-        const parts = { certificates: watch, certificateExpiry: watchExpiry, acme: renewal.keep }
+        const parts = {
+          certificates: watch,
+          certificateExpiry: watchExpiry,
+          ticketKeys: renewTicketKeys,
+          acme: renewal.keep
+        }
         for (const [name, part] of Object.entries(parts)) {
           yield* Effect.forkScoped(supervisor.supervise(name, part))
         }

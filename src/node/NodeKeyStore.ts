@@ -7,13 +7,13 @@
  *
  * What a crash leaves half-written is removed when the store is opened. One process writes at a time.
  */
-import { randomBytes } from "node:crypto"
 import * as FsPromises from "node:fs/promises"
 import * as Path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Base64 from "effect/encoding/Base64"
 import * as Layer from "effect/Layer"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
+import * as AtomicFile from "./AtomicFile.ts"
 
 /** Opens a store, and makes its directory if there is none. Keys have 1 to 100 bytes of UTF-8. */
 export const make = (
@@ -40,10 +40,9 @@ export const make = (
       throw error
     }
   }
-  const remove = async (key: string): Promise<void> => {
-    await FsPromises.rm(pathOf(directory, key), { force: true })
-    await flushDirectory(directory)
-  }
+  const write = async (key: string, value: string | Uint8Array): Promise<void> =>
+    AtomicFile.write(pathOf(directory, key), value, 0o600)
+  const remove = async (key: string): Promise<void> => AtomicFile.remove(pathOf(directory, key))
   const store = KeyValueStore.make({
     get: (key) =>
       attempt("get", key, async () => {
@@ -51,7 +50,7 @@ export const make = (
         return bytes === undefined ? undefined : isText(bytes) ? bytes.toString("utf8") : Base64.encode(bytes)
       }),
     getUint8Array: (key) => attempt("getUint8Array", key, () => read(key)),
-    set: (key, value) => Effect.uninterruptible(attempt("set", key, () => write(directory, key, value))),
+    set: (key, value) => Effect.uninterruptible(attempt("set", key, () => write(key, value))),
     remove: (key) => Effect.uninterruptible(attempt("remove", key, () => remove(key))),
     clear: attempt("clear", undefined, async () => {
       for (const key of await list()) await remove(key)
@@ -70,7 +69,6 @@ export const layer = (directory: string): Layer.Layer<KeyValueStore.KeyValueStor
   Layer.effect(KeyValueStore.KeyValueStore, make(directory))
 
 const suffix = ".entry"
-const temporary = /^\.[0-9a-f]{16}\.tmp$/
 
 // Hexadecimal, because file systems differ in the case of letters, and in the characters that they take.
 const pathOf = (directory: string, key: string): string => {
@@ -89,37 +87,7 @@ const keyOf = (file: string): string | undefined => {
 const open = async (directory: string): Promise<void> => {
   await FsPromises.mkdir(directory, { recursive: true, mode: 0o700 })
   for (const file of await FsPromises.readdir(directory)) {
-    if (temporary.test(file)) await FsPromises.rm(Path.join(directory, file), { force: true })
-  }
-}
-
-const write = async (directory: string, key: string, value: string | Uint8Array): Promise<void> => {
-  const path = pathOf(directory, key)
-  const beside = Path.join(directory, `.${randomBytes(8).toString("hex")}.tmp`)
-  try {
-    const file = await FsPromises.open(beside, "wx", 0o600)
-    try {
-      await file.writeFile(value)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await FsPromises.rename(beside, path)
-  } catch (error) {
-    await FsPromises.rm(beside, { force: true })
-    throw error
-  }
-  await flushDirectory(directory)
-}
-
-/** Makes a change of names durable. Windows has no such thing, and does it by itself. */
-const flushDirectory = async (directory: string): Promise<void> => {
-  if (process.platform === "win32") return
-  const handle = await FsPromises.open(directory, "r")
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
+    if (AtomicFile.isUnfinished(file)) await FsPromises.rm(Path.join(directory, file), { force: true })
   }
 }
 

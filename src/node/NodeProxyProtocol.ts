@@ -16,8 +16,7 @@ export type ProxyAnswer = { readonly remote: Endpoint } | { readonly error: Tran
 // A balancer sends the header at once; its specification asks for three seconds at least, for a lost packet.
 const headerTimeoutMs = 5_000
 
-// Balancers that accept faster than this and say nothing have broken down.
-const maxPending = 4_096
+const usualMaxWaiting = 1_024
 
 /** Asks connections that come from trusted networks. */
 export interface ProxyDoor {
@@ -28,6 +27,8 @@ export interface ProxyDoor {
    * came behind the header put back. Not called where the balancer closes without a word, as its health check does.
    */
   readonly ask: (socket: Net.Socket, direct: Endpoint, answer: (answer: ProxyAnswer) => void) => void
+  /** How many have not said whose they are. */
+  readonly waiting: () => number
   /** Drops all connections that have not said whose they are. */
   readonly close: () => void
 }
@@ -53,7 +54,7 @@ export const make = (
       return address !== undefined && networks.some((network) => IpNetwork.contains(network, address))
     },
     ask: (socket, direct, answer) => {
-      if (pending.size >= maxPending) {
+      if (pending.size >= (options.maxWaiting ?? usualMaxWaiting)) {
         socket.destroy()
         return
       }
@@ -63,6 +64,7 @@ export const make = (
         if (said !== undefined) answer(said)
       })
     },
+    waiting: () => pending.size,
     close: () => {
       for (const socket of pending) socket.destroy()
     }

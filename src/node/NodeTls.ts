@@ -10,6 +10,9 @@
  *
  * - Node reports every TLS write as finished in a later phase of the event loop only, also where the kernel took it at
  *   once. So a socket counts as full once bytes of earlier turns wait, not by what this turn has written.
+ * - OpenSSL hands the records of one write over together, and Node keeps a buffer of that size until the connection ends.
+ *   So no write is larger than `pieceBytes`, and those that wait are not joined. Where they were, a viewer's cached group of
+ *   pictures went out in one, and 500 viewers kept up to 250 MB; so they keep 60, for the same CPU.
  * - Node has no public way to learn what became of a client's certificate on a socket that no `tls.Server` has accepted,
  *   nor of errors before and after the handshake: `secure`, `_tlsError` and `verifyError` are what its own server uses. A
  *   `tls.Server` would read its certificate once, at its start.
@@ -38,6 +41,9 @@ export const acmeProtocol = "acme-tls/1"
 
 // What may wait in Node, after an earlier turn, before a viewer counts as slow. The kernel holds more.
 const toleratedBytes = 64 * 1024
+
+// What is encrypted at once. Half as much saves next to nothing more, and twice as much costs 30 MB for 500 viewers.
+const pieceBytes = 32 * 1024
 
 /** Makes a secure connection of a socket on which nothing has been read, but what was put back. */
 export const makeConnection = (
@@ -75,7 +81,8 @@ export const makeConnection = (
     write: (bytes) => {
       if (tls === undefined) return open()?.write(bytes) ?? true
       const waiting = tls.writableLength
-      inner!.write(bytes)
+      if (bytes.length <= pieceBytes) inner!.write(bytes)
+      else for (let at = 0; at < bytes.length; at += pieceBytes) inner!.write(bytes.subarray(at, at + pieceBytes))
       return waiting <= toleratedBytes
     },
     bufferedBytes: () => (tls === undefined || tls.writableLength <= toleratedBytes ? 0 : tls.writableLength),
@@ -117,6 +124,8 @@ const upgrade = (
     }
   })
   tls.disableRenegotiation()
+  // A stream that cannot write several chunks together writes them one by one, as they were given to it.
+  Object.assign(tls, { _writev: undefined })
   const events: NodeJS.EventEmitter = tls
   events.on("_tlsError", (error: Error) => tls.destroy(error))
   events.on("secure", () => {
@@ -158,7 +167,9 @@ const clientCertificate = (
     .digest("base64")
   // Without an authority the pins alone count: those that Node knows by itself vouch for anybody.
   if (ca !== undefined || pins.size === 0) {
-    const problem = ca === undefined ? "nobody is trusted" : verifyError(tls)
+    // A session that is resumed brings the verdict of its beginning along.
+    const expired = Date.now() > shown.validToDate.getTime() ? "CERT_HAS_EXPIRED" : undefined
+    const problem = ca === undefined ? "nobody is trusted" : (verifyError(tls) ?? expired)
     if (problem !== undefined) {
       return failed("ClientCertificateUntrusted", `the certificate of the client is not trusted (${problem})`)
     }

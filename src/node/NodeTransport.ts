@@ -178,7 +178,12 @@ export const listen = (
     // Once it is open, a failure is mostly one of accepting: a connection is lost, and the listener goes on.
     server.on("error", (error) => check(`the listener failed (${code(error)})`))
     server.on("close", () => check("the listener closed by itself"))
-    return { address: endpoint(server.address()), close, died: Deferred.await(died) }
+    return {
+      address: endpoint(server.address()),
+      close,
+      died: Deferred.await(died),
+      waiting: () => door?.waiting() ?? 0
+    }
   })
 
 /** Starts to listen. */

@@ -6,7 +6,7 @@
  */
 
 import { type ServiceSettings, stopTimeoutSeconds, systemdUser } from "./ServiceSettings.ts"
-import { rtmpSocketName } from "./SocketActivation.ts"
+import { rtmpSocketName, rtmpsSocketName } from "./SocketActivation.ts"
 
 const lines = (...parts: ReadonlyArray<string | false>): string =>
   `${parts.filter((part) => part !== false).join("\n")}\n`
@@ -112,18 +112,21 @@ export const service = (settings: ServiceSettings, kind: "single" | "instance"):
 
 /**
  * The socket unit: systemd opens the port for RTMP and hands it over, so that connections wait instead of failing while
- * the server restarts, and a port below 1024 needs no capability.
+ * the server restarts, and a port below 1024 needs no capability. The port for RTMPS is a unit of its own beside it, as all
+ * ports of one unit have the same name, and names the service that it is for.
  */
-export const socket = (port: number, kind: "single" | "instance"): string =>
+export const socket = (port: number, kind: "single" | "instance", listener: "rtmp" | "rtmps" = "rtmp"): string =>
   lines(
     "# The port of effect-rtmp, opened by systemd. Written by src/node/SystemdUnits.ts.",
+    listener === "rtmps" && "# Beside effect-rtmp.socket; the server speaks TLS on it where tls.enabled is true.",
     "",
     "[Unit]",
-    `Description=${kind === "single" ? "Port of the RTMP live server" : "Port of the RTMP live server %i"}`,
+    `Description=${listener === "rtmp" ? "Port" : "TLS port"} of the RTMP live server${kind === "single" ? "" : " %i"}`,
     "",
     "[Socket]",
     `ListenStream=${port}`,
-    `FileDescriptorName=${rtmpSocketName}`,
+    `FileDescriptorName=${listener === "rtmp" ? rtmpSocketName : rtmpsSocketName}`,
+    listener === "rtmps" && `Service=effect-rtmp${kind === "single" ? "" : "@%i"}.service`,
     "Backlog=1024",
     "NoDelay=yes",
     "KeepAlive=yes",

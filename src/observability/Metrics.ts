@@ -74,13 +74,14 @@ export const anomalyKinds = [
 
 /**
  * Limits that can be reached, as labels: those that refuse a connection (`connections`, `handshakes`, `memory`, `files`;
- * `address` and `addressRate`: of one address; `rate`: of all; `access`: the address is not listened to), and those that
+ * `address`, `addressHandshakes` and `addressRate`: of one address; `rate`: of all; `access`: the address is not listened to), and those that
  * end one (`outbox`: the viewer fell too far behind; `stall`: it took nothing for too long; `session`: it asked for
  * more than one may, or than there is room for).
  */
 export const limits = [
   "connections",
   "address",
+  "addressHandshakes",
   "addressRate",
   "rate",
   "handshakes",

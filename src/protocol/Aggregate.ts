@@ -71,6 +71,15 @@ export const split = (message: Message, limits: AggregateLimits = defaultLimits)
   return { messages, truncated: false }
 }
 
+/** How many messages `split` would give, or tags of other types; looks at the headers alone. */
+export const count = (payload: Uint8Array, { maxSubMessages }: AggregateLimits = defaultLimits): number => {
+  let tags = 0
+  for (let at = 0; at + TAG_HEADER_BYTES <= payload.length && tags < maxSubMessages; tags++) {
+    at += TAG_HEADER_BYTES + Bytes.u24(payload, at + 1) + BACK_POINTER_BYTES
+  }
+  return tags
+}
+
 /** Splits aggregate messages: the service face of this module. */
 export class AggregateSplitter extends Context.Service<
   AggregateSplitter,

@@ -21,6 +21,7 @@ import * as ProtocolControl from "./ProtocolControl.ts"
 import * as RtmpUrl from "./RtmpUrl.ts"
 import type {
   AnomalyKind,
+  ClientRole,
   CloseError,
   ConnectRequest,
   SessionOptions,
@@ -124,6 +125,11 @@ const refuse = (
 const isAllowed = (applications: ReadonlyArray<string>, name: string): boolean =>
   applications.length === 0 || applications.includes(name) || applications.includes(name.split("/", 1)[0]!)
 
+const roleOf = (type: string | undefined, flashVer: string): ClientRole => {
+  if (type === "nonprivate" || /^FMLE\//i.test(flashVer)) return "publisher"
+  return /^[A-Z]{3} \d/.test(flashVer) ? "player" : "unknown"
+}
+
 const fourCcs = (object: AmfValue): ReadonlyArray<string> => {
   const names = new Set<string>()
   const list = Amf.get(object, "fourCcList")
@@ -172,6 +178,7 @@ const connect: CommandHandler = (context, command) => {
       // Kept for as long as the connection lasts.
       tcUrl: tcUrl.slice(0, context.options.names.maxQueryBytes),
       flashVer: flashVer.slice(0, context.options.names.maxNameBytes),
+      role: roleOf(Amf.getString(command.object, "type"), flashVer),
       capsEx: Amf.getNumber(command.object, "capsEx") ?? 0,
       fourCcs: fourCcs(command.object)
     },

@@ -412,8 +412,7 @@ class SessionImpl implements Session, CommandContext {
       this.#failIfDone()
       return
     }
-    const { length } = result.success
-    if (!this.#budgets.messages(length, reader.bytesRead - (reader.heldBytes ?? 0), this.#now)) {
+    if (!this.#budgets.messages(result.success, reader.bytesRead - (reader.heldBytes ?? 0), this.#now)) {
       const detail = `more than ${tinyMessagesPerSecond} messages a second of next to nothing`
       this.close(new SessionError({ reason: "LimitReached", detail }))
       return

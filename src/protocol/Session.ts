@@ -107,6 +107,12 @@ export class SessionError extends Data.TaggedError("SessionError")<{
 /** Why a session closes the connection. */
 export type CloseError = HandshakeError | ChunkError | SessionError
 
+/**
+ * What a client is going to do, by its `connect`: encoders are of the type `nonprivate` or call themselves FMLE, players call
+ * themselves a Flash Player (`LNX 9,0,124,2`). A hint, never evidence: nothing keeps a client from doing the other thing.
+ */
+export type ClientRole = "publisher" | "player" | "unknown"
+
 /** What a client says of itself in `connect` (RTMP 1.0 §7.2.1.1, and E-RTMP v2, connect command). */
 export interface ConnectRequest {
   /** Canonical application name; may be empty. */
@@ -116,6 +122,7 @@ export interface ConnectRequest {
   /** As sent; its query is secret. Never to be trusted or fetched. */
   readonly tcUrl: string
   readonly flashVer: string
+  readonly role: ClientRole
   /** Bits of E-RTMP `capsEx`: 1 reconnect, 2 multitrack, 4 ModEx, 8 nanosecond timestamps. */
   readonly capsEx: number
   /** FourCCs that the client names in `fourCcList` or in the info maps; `*` stands for all. */

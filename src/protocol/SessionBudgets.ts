@@ -1,6 +1,8 @@
 /**
  * How much of what is cheap to send and dear to handle a session takes: oddities, commands, and tiny messages.
  */
+import * as Aggregate from "./Aggregate.ts"
+import { AGGREGATE, type Message } from "./Message.ts"
 import { TokenBucket } from "./TokenBucket.ts"
 
 /** Oddities that are forgiven each second, beyond those that may come at once. */
@@ -44,8 +46,13 @@ export class SessionBudgets {
     return this.#commands.take(nowMs)
   }
 
-  /** Counts messages, of which so many bytes of the connection have been read now. Once a read, not once a message. */
-  messages(count: number, bytesRead: number, nowMs: number): boolean {
+  /**
+   * Counts messages, those in aggregates too, of which so many bytes of the connection have been read now. Once a read, not
+   * once a message.
+   */
+  messages(messages: ReadonlyArray<Message>, bytesRead: number, nowMs: number): boolean {
+    let count = messages.length
+    for (const { payload, typeId } of messages) if (typeId === AGGREGATE) count += Aggregate.count(payload)
     const tiny = count - (bytesRead - this.#counted) / bytesPerMessage
     this.#counted = bytesRead
     return tiny <= 0 || this.#tiny.take(nowMs, tiny)

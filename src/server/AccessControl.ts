@@ -7,7 +7,7 @@
  *
  * **Details**
  *
- * A reload takes effect for what is asked from then on; who publishes or plays goes on. Blocked addresses stay blocked,
+ * A reload takes effect for what is decided from then on; who publishes or plays goes on. Blocked addresses stay blocked,
  * unless `auth.block` itself has changed.
  */
 import * as Context from "effect/Context"
@@ -17,6 +17,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as References from "effect/References"
+import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type * as Stream from "effect/Stream"
@@ -58,6 +59,15 @@ export interface AccessState {
   readonly keysEnabled: boolean
 }
 
+/**
+ * How a callback is: for how many milliseconds more it is not asked, because it did not answer (0 where it is), and what
+ * happens to clients meanwhile.
+ */
+export interface CallbackState {
+  readonly pauseMs: number
+  readonly fallback: "allow" | "deny"
+}
+
 /** Access control. */
 export class AccessControl extends Context.Service<
   AccessControl,
@@ -68,6 +78,8 @@ export class AccessControl extends Context.Service<
     readonly state: Effect.Effect<AccessState>
     /** How attempts went, from the moment on at which the stream is run; nothing while the server is open. */
     readonly attempts: Stream.Stream<AccessAttempt>
+    /** How the callback is, where there is one. */
+    readonly callback: Effect.Effect<CallbackState | undefined>
     /** Makes a stream key, which holds at once. */
     readonly createKey: (key: NewKey) => Effect.Effect<CreatedKey, PartsError>
     /** Lists stream keys: those of the configuration, then the others by age. */
@@ -128,6 +140,9 @@ const make: Effect.Effect<
   const sessions = new Sessions()
   let config = yield* store.current
   let parts: AccessParts | undefined
+  // Goes up with all that may take something away. What was being decided then is decided anew: nobody gets in with a key that
+  // was revoked meanwhile, nor because a callback was given up with the configuration that named it.
+  let revision = 0
 
   const emit = (attempt: AccessAttempt): void => {
     broadcast(attempt)
@@ -167,6 +182,7 @@ const make: Effect.Effect<
           const was = stateOf(config, before)
           parts = made
           config = next
+          revision++
           const hasChanged = JSON.stringify(was) !== JSON.stringify(stateOf(next, made))
           return Effect.andThen(hasChanged ? announce : Effect.void, discard(before, made))
         })
@@ -184,17 +200,22 @@ const make: Effect.Effect<
       one.withPermit
     )
 
+  const authorize: Authenticator["Service"]["authorize"] = (request) => {
+    if (parts === undefined) return granted
+    const decision = parts.authenticator.authorize(request)
+    // An answer that is there already comes from nobody who could be known again.
+    if (Exit.isExit(decision)) return decision
+    const asked = revision
+    return Effect.flatMap(Effect.result(decision), (answer) => {
+      const isNo = Result.isFailure(answer) && answer.failure.reason !== "Unavailable"
+      if (asked !== revision && !isNo) return authorize(request)
+      if (Result.isSuccess(answer)) sessions.began(request, answer.success)
+      return Effect.fromResult(answer)
+    })
+  }
+
   const authenticator: Authenticator["Service"] = {
-    authorize: (request) => {
-      if (parts === undefined) return granted
-      const decision = parts.authenticator.authorize(request)
-      // An answer that is there already comes from nobody who could be known again.
-      if (Exit.isExit(decision)) return decision
-      return Effect.map(decision, (grant) => {
-        sessions.began(request, grant)
-        return grant
-      })
-    },
+    authorize,
     refusal: (remoteAddress) => parts?.authenticator.refusal?.(remoteAddress),
     get ended() {
       return parts === undefined ? undefined : ended
@@ -209,9 +230,23 @@ const make: Effect.Effect<
     authenticator,
     attempts,
     state: Effect.sync(() => stateOf(config, parts)),
+    callback: Effect.suspend(() => {
+      const { fallback } = config.auth.callback
+      return parts?.callback === undefined
+        ? Effect.undefined
+        : Effect.map(parts.callback.pauseMs, (pauseMs) => ({ pauseMs, fallback }))
+    }),
     createKey: (key) => withKeys((keys) => keys.create(key)),
     listKeys: withKeys((keys) => keys.list),
-    revokeKey: (id) => withKeys((keys) => keys.revoke(id)),
+    revokeKey: (id) =>
+      withKeys((keys) =>
+        Effect.uninterruptible(
+          Effect.map(keys.revoke(id), (key) => {
+            revision++
+            return key
+          })
+        )
+      ),
     sessions: (credential) => Effect.sync(() => sessions.of(credential)),
     sign: (grant) =>
       Effect.flatMap(loadParts, (AccessParts) => AccessParts.signerOf(config)).pipe(

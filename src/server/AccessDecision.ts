@@ -4,8 +4,9 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import type { AccessAction } from "../access/Authenticator.ts"
-import { AccessDenied } from "../access/Authenticator.ts"
+import type { AccessAction, AccessRequest } from "../access/Authenticator.ts"
+import { AccessDenied, secretStream } from "../access/Authenticator.ts"
+import * as RtmpUrl from "../protocol/RtmpUrl.ts"
 import type { SessionOutput } from "../protocol/Session.ts"
 import type { Status, StatusCode } from "../protocol/Status.ts"
 import * as StatusModule from "../protocol/Status.ts"
@@ -38,6 +39,13 @@ export const describe = (
       return { action: "play", ...request.request }
   }
 }
+
+/** What is shown of the stream that was refused: the application alone for `connect`, and no name that may be a key. */
+export const refusedKey = (
+  { action, application, stream }: Pick<AccessRequest, "action" | "application" | "stream">,
+  { isStreamSecret }: AccessDenied
+): string =>
+  action === "connect" ? application : RtmpUrl.streamKey(application, isStreamSecret === true ? secretStream : stream)
 
 /** The status code of a refusal: those that make OBS give up at once instead of waiting for the connection to close. */
 export const denialCode = (action: AccessAction): StatusCode => {

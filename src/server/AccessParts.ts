@@ -14,10 +14,12 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as AccessLines from "../access/AccessLines.ts"
 import * as AccessList from "../access/AccessList.ts"
 import { type AccessMethod, AccessSettingsError } from "../access/AccessMethod.ts"
 import * as AccessPolicy from "../access/AccessPolicy.ts"
+import type { AuthCallback } from "../access/AuthCallback.ts"
 import type { AccessAction, Authenticator } from "../access/Authenticator.ts"
 import * as CertificateAuth from "../access/CertificateAuth.ts"
 import * as FailureLimiter from "../access/FailureLimiter.ts"
@@ -26,6 +28,7 @@ import type { SignedUrls } from "../access/SignedUrls.ts"
 import type { StaticKey, StreamKeyError, StreamKeys } from "../access/StreamKeys.ts"
 import * as ConfigAccess from "../config/ConfigAccess.ts"
 import { type RtmpConfigData, written } from "../config/RtmpConfig.ts"
+import { inRoom } from "../observability/LogLevels.ts"
 import type { RtmpCrypto } from "../protocol/Crypto.ts"
 import { AccessPlatform } from "./AccessPlatform.ts"
 
@@ -42,6 +45,7 @@ export interface AccessParts {
   readonly required: ReadonlyArray<AccessAction>
   readonly methods: ReadonlyArray<string>
   readonly limiter: FailureLimiter.FailureLimiter["Service"]
+  readonly callback: AuthCallback | undefined
   readonly parts: ReadonlyMap<string, Part>
 }
 
@@ -143,6 +147,7 @@ const makeWith = Effect.fnUntraced(function* (
   emit: (attempt: AccessPolicy.AccessAttempt) => void
 ) {
   const { acl, auth } = config
+  const required = requiredOf(config)
   const limiter = yield* maker.part(
     "limiter",
     ["auth.block"],
@@ -184,8 +189,10 @@ const makeWith = Effect.fnUntraced(function* (
       case "login": {
         const AdobeAuth = yield* Effect.promise(() => import("../access/AdobeAuth.ts"))
         const { application, dialect } = auth.adobe
-        const login = within("auth.adobe", AdobeAuth.make({ lookup: keys!.lookup, dialect, application }))
-        methods.push(yield* maker.part("login", ["auth.adobe", "auth.keys"], login))
+        // Who needs a credential to play can only be asked for a user and password while it connects.
+        const players = required.some((action) => action !== "publish")
+        const login = within("auth.adobe", AdobeAuth.make({ lookup: keys!.lookup, dialect, application, players }))
+        methods.push(yield* maker.part("login", ["auth.adobe", "auth.keys", "auth.required"], login))
         break
       }
     }
@@ -194,7 +201,6 @@ const makeWith = Effect.fnUntraced(function* (
     Redacted.value(auth.callback.url) === ""
       ? undefined
       : yield* maker.part("callback", ["auth.callback"], makeCallback(config))
-  const required = requiredOf(config)
   const parts: AccessParts = {
     authenticator: AccessPolicy.make(
       {
@@ -209,6 +215,7 @@ const makeWith = Effect.fnUntraced(function* (
     required,
     methods: [...(hasList ? ["list"] : []), ...wanted, ...(callback === undefined ? [] : ["callback"])],
     limiter,
+    callback,
     parts: maker.parts
   }
   return parts
@@ -253,13 +260,13 @@ const makeJwt = (config: RtmpConfigData): Effect.Effect<AccessMethod, AccessSett
     )
   })
 
-const makeCallback = (config: RtmpConfigData): Effect.Effect<AccessMethod, AccessSettingsError, Needs | Scope.Scope> =>
+const makeCallback = (config: RtmpConfigData): Effect.Effect<AuthCallback, AccessSettingsError, Needs | Scope.Scope> =>
   Effect.gen(function* () {
     const { callback } = config.auth
     const platform = yield* AccessPlatform
     const AuthCallback = yield* Effect.promise(() => import("../access/AuthCallback.ts"))
     const client = yield* platform.httpClient(callback)
-    return yield* within(
+    const made = yield* within(
       "auth.callback",
       AuthCallback.make({
         url: Redacted.value(callback.url),
@@ -273,7 +280,16 @@ const makeCallback = (config: RtmpConfigData): Effect.Effect<AccessMethod, Acces
         ...(Redacted.value(callback.secret) === "" ? {} : { secret: callback.secret })
       })
     ).pipe(Effect.provideService(HttpClient.HttpClient, client))
+    yield* Effect.forkScoped(Stream.runForEach(made.outages, tellOutage).pipe(inRoom("access")), {
+      startImmediately: true
+    })
+    return made
   })
+
+const tellOutage = (isOut: boolean): Effect.Effect<void> =>
+  isOut
+    ? Effect.logWarning("the access callback does not answer and is not asked for a while (see auth.callback)")
+    : Effect.logInfo("the access callback answers again")
 
 /** Times that double from the first to the longest. */
 const growing = (first: Duration.Duration, longest: Duration.Duration): Schedule.Schedule<unknown, number> =>

@@ -20,6 +20,8 @@ export interface AddressLimitOptions {
   /** Connections of all addresses: how large the table is, and how many may come at once after a rest. */
   readonly maxConnections: number
   readonly maxConnectionsPerAddress: number
+  /** Connections of one address whose handshake is not finished. */
+  readonly maxPendingHandshakesPerAddress: number
   /** New connections a second of one address in the long run; so many as it may have may come at once. */
   readonly acceptRatePerAddress: number
   /** New connections a second of all addresses in the long run. */
@@ -32,7 +34,7 @@ export interface AddressLimitOptions {
 
 /** What there was too much of, and how much there may be. */
 export interface AddressRefusal {
-  readonly limit: "address" | "addressRate" | "rate"
+  readonly limit: "address" | "addressHandshakes" | "addressRate" | "rate"
   readonly max: number
 }
 
@@ -47,8 +49,9 @@ export class AddressLimits {
   #options: AddressLimitOptions
   #exempt: ReadonlyArray<IpNetwork.IpNetwork> = []
   #all: TokenBucket
-  /** Of each place in the table: connections, tokens, and when these were counted. */
+  /** Of each place in the table: connections, those of them in the handshake, tokens, and when these were counted. */
   #connections = new Int32Array(0)
+  #handshakes = new Int32Array(0)
   #tokens = new Float64Array(0)
   #atMs = new Float64Array(0)
   #free: Array<number> = []
@@ -80,6 +83,7 @@ export class AddressLimits {
       return to
     }
     this.#connections = grow(this.#connections, new Int32Array(capacity))
+    this.#handshakes = grow(this.#handshakes, new Int32Array(capacity))
     this.#tokens = grow(this.#tokens, new Float64Array(capacity))
     this.#atMs = grow(this.#atMs, new Float64Array(capacity))
     for (let place = capacity - 1; place >= had; place--) this.#free.push(place)
@@ -98,7 +102,7 @@ export class AddressLimits {
 
   /** Counts a connection that arrives, or gives the reason for which it cannot come in; it is not counted then. */
   enter(key: string, nowMs: number): AddressRefusal | undefined {
-    const { acceptRate, acceptRatePerAddress, maxConnectionsPerAddress } = this.#options
+    const { acceptRate, acceptRatePerAddress, maxConnectionsPerAddress, maxPendingHandshakesPerAddress } = this.#options
     const active = this.#active.get(key)
     const place = active ?? this.#idle.get(key) ?? this.#take(key, nowMs)
     // The table is full of addresses that are connected: there are more connections than there may be.
@@ -107,6 +111,9 @@ export class AddressLimits {
     if (maxConnectionsPerAddress > 0 && connections >= maxConnectionsPerAddress) {
       return { limit: "address", max: maxConnectionsPerAddress }
     }
+    if (maxPendingHandshakesPerAddress > 0 && this.#handshakes[place]! >= maxPendingHandshakesPerAddress) {
+      return { limit: "addressHandshakes", max: maxPendingHandshakesPerAddress }
+    }
     if (acceptRatePerAddress > 0) {
       const tokens = this.#refill(place, nowMs)
       if (tokens < 1) return { limit: "addressRate", max: acceptRatePerAddress }
@@ -114,11 +121,18 @@ export class AddressLimits {
     if (acceptRate > 0 && !this.#all.take(nowMs)) return { limit: "rate", max: acceptRate }
     this.#tokens[place]! -= 1
     this.#connections[place] = connections + 1
+    this.#handshakes[place]! += 1
     if (active === undefined) {
       this.#idle.delete(key)
       this.#active.set(key, place)
     }
     return undefined
+  }
+
+  /** A connection that was counted has finished its handshake, or ends without. Once for each, and before `leave`. */
+  settled(key: string): void {
+    const place = this.#active.get(key)
+    if (place !== undefined) this.#handshakes[place]! -= 1
   }
 
   /** A connection that was counted has ended. */
@@ -168,6 +182,7 @@ export class AddressLimits {
       place = first.value[1]
     }
     this.#connections[place] = 0
+    this.#handshakes[place] = 0
     this.#tokens[place] = this.#burst
     this.#atMs[place] = nowMs
     this.#idle.set(key, place)

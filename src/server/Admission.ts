@@ -42,6 +42,7 @@ export interface AdmissionLimits {
 export const refusalLimits = [
   "connections",
   "address",
+  "addressHandshakes",
   "addressRate",
   "rate",
   "handshakes",
@@ -57,7 +58,7 @@ export type RefusalLimit = (typeof refusalLimits)[number]
 /**
  * Why a connection is refused, and the number that the limit is set to (0 for `draining` and `access`).
  *
- * - `connections`, `handshakes`: of all clients. `address`, `addressRate`, `rate`: see `AddressLimits`.
+ * - `connections`, `handshakes`: of all clients. `address`, `addressHandshakes`, `addressRate`, `rate`: see `AddressLimits`.
  * - `memory`, `files`: the machine has no more. `freeBytes` is what is left of memory.
  * - `access`: the address is not to be listened to; `reason` says why.
  * - `draining`: clients are being moved away.
@@ -73,8 +74,9 @@ export interface Refusal {
 export interface AdmissionState {
   readonly nowMs: number
   readonly isDraining: boolean
+  /** Connections, those that a load balancer has not told the address of included. */
   readonly connections: number
-  /** Counts pending handshakes: a walk over all connections. */
+  /** Counts pending handshakes, those included: a walk over all connections. */
   readonly handshakes: () => number
 }
 

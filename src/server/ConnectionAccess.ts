@@ -46,14 +46,14 @@ export class ConnectionAccess {
   describe(question: AccessQuestion): AccessRequest {
     const { action, application, query, stream } = AccessDecision.describe(question)
     const { remote, security } = this.#transport
-    const tcUrl =
-      question._tag === "ConnectRequested" ? question.request.tcUrl : this.#session.statistics.connect?.tcUrl
+    const connect = question._tag === "ConnectRequested" ? question.request : this.#session.statistics.connect
     return {
       action,
       application,
       stream,
       query,
-      tcUrl: tcUrl ?? "",
+      tcUrl: connect?.tcUrl ?? "",
+      role: connect?.role ?? "unknown",
       remoteAddress: remote.host,
       connectionId: this.#connectionId,
       ...(security?.certificate === undefined ? {} : { certificate: security.certificate }),

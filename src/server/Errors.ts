@@ -8,6 +8,7 @@ import type { EndReason } from "../live/Outbox.ts"
 import type { CloseReason } from "../observability/CloseReason.ts"
 import type { CloseError } from "../protocol/Session.ts"
 import { SessionError } from "../protocol/Session.ts"
+import type { ListenerName } from "./Listening.ts"
 import { TransportError } from "./Transport.ts"
 
 /** The close reason for what a session or the transport gave as the end of a connection. */
@@ -71,23 +72,24 @@ export const endError = (reason: EndReason, key: string): SessionError => {
   }
 }
 
-/** The same error with the way out of it, for an operator whose server does not start. */
-export const withAdvice = (error: TransportError): TransportError => {
-  const advice = adviceFor(error.reason)
+/** The same error with the way out of it, for an operator whose server does not start: in the keys of that listener. */
+export const withAdvice = (error: TransportError, listener: ListenerName): TransportError => {
+  const advice =
+    listener === "rtmp" ? adviceFor(error.reason, "listen", "LISTEN") : adviceFor(error.reason, "tls", "TLS")
   return advice === ""
     ? error
     : new TransportError({ reason: error.reason, detail: `${error.detail}: ${advice}`, cause: error.cause })
 }
 
-const adviceFor = (reason: TransportError["reason"]): string => {
+const adviceFor = (reason: TransportError["reason"], group: string, variables: string): string => {
   switch (reason) {
     case "AddressInUse":
-      return "stop that program, or choose another port with listen.port (RTMP_LISTEN_PORT)"
+      return `stop that program, or choose another port with ${group}.port (RTMP_${variables}_PORT)`
     case "AddressNotAvailable":
-      return "set listen.host (RTMP_LISTEN_HOST) to an address of this machine, or to 0.0.0.0 or :: for all of them"
+      return `set ${group}.host (RTMP_${variables}_HOST) to an address of this machine, or to 0.0.0.0 or :: for all of them`
     case "PermissionDenied":
       return (
-        "choose a port of 1024 or more with listen.port (RTMP_LISTEN_PORT), or allow low ports: on Linux with " +
+        `choose a port of 1024 or more with ${group}.port (RTMP_${variables}_PORT), or allow low ports: on Linux with ` +
         "`setcap cap_net_bind_service=+ep` on the node program, or AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit"
       )
     default:

@@ -20,6 +20,8 @@ export interface Listening {
   readonly address: Endpoint
   /** Where it listens now; undefined between the death of a listener and the next one. */
   readonly boundTo: Endpoint | undefined
+  /** Connections that are accepted and not handed over yet: a load balancer has not said whose they are. */
+  readonly waiting: () => number
   /** Fails when the listener dies; run again, it opens the next one. To be supervised. */
   readonly keep: Effect.Effect<never, TransportError>
   /** Closes the port, once `keep` has been interrupted. */
@@ -62,6 +64,7 @@ export const open = Effect.fnUntraced(function* (
     get boundTo() {
       return listener?.address
     },
+    waiting: () => listener?.waiting?.() ?? 0,
     keep,
     close: Effect.suspend(() => listener?.close ?? Effect.void)
   }

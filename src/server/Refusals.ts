@@ -1,6 +1,8 @@
 /**
- * What a server refuses by itself, whoever asks: disabled streams, too many publishers, anything while it empties.
+ * What a server refuses by itself, whoever asks: disabled streams, too many publishers, streams that are taken or not there,
+ * anything while it empties.
  */
+import type { PublishConflict } from "../live/Registry.ts"
 import { SessionError } from "../protocol/Session.ts"
 import type { Status } from "../protocol/Status.ts"
 import * as StatusModule from "../protocol/Status.ts"
@@ -66,3 +68,18 @@ export const play = (state: RefusalState, key: string, viewers: number): Refusal
       : new SessionError({ reason: "Rejected", detail: `${key} is disabled` })
   }
 }
+
+/** What a publisher is told whose stream the registry does not give away. `name` is what the client calls it. */
+export const notClaimed = (key: string, name: string, { message, reason }: PublishConflict): Refusal => ({
+  status: StatusModule.error("NetStream.Publish.BadName", `${name} is already being published.`),
+  error: new SessionError({
+    reason: reason === "Closed" ? "ServerStopping" : "PublishConflict",
+    detail: `${key}: ${message}`
+  })
+})
+
+/** What a viewer is told whose stream is not there. `name` is what the client calls it. */
+export const notFound = (key: string, name: string, { message }: Error): Refusal => ({
+  status: StatusModule.error("NetStream.Play.StreamNotFound", `${name} is not being published.`),
+  error: new SessionError({ reason: "StreamNotFound", detail: `${key}: ${message}` })
+})

@@ -13,7 +13,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
-import { type AccessDenied, type AccessGrant, type AccessRequest, secretStream } from "../access/Authenticator.ts"
+import type { AccessDenied, AccessGrant, AccessRequest } from "../access/Authenticator.ts"
 import type { ViewerSink } from "../live/Outbox.ts"
 import type { Publication, Viewer } from "../live/Registry.ts"
 import * as RtmpUrl from "../protocol/RtmpUrl.ts"
@@ -193,13 +193,14 @@ export class RtmpConnection implements Deadline {
     })
   }
 
-  #denied(question: AccessQuestion, { action, application, stream }: AccessRequest, denied: AccessDenied): void {
+  #denied(question: AccessQuestion, request: AccessRequest, denied: AccessDenied): void {
+    const { action } = request
     this.#environment.emit({
       _tag: "AccessRefused",
       connectionId: this.id,
       remote: this.transport.remote,
       action,
-      streamKey: RtmpUrl.streamKey(application, denied.isStreamSecret === true ? secretStream : stream),
+      streamKey: AccessDecision.refusedKey(request, denied),
       reason: denied.reason
     })
     this.#refuse(question, AccessDecision.denialStatus(action, denied))
@@ -262,21 +263,17 @@ export class RtmpConnection implements Deadline {
       onTakenOver: () => this.#kickPublisher(request.streamId, "TakenOver", "Another publisher took this stream over.")
     })
     if (Result.isFailure(claim)) {
-      const detail = `${request.stream} is already being published.`
-      const reason = claim.failure.reason === "Closed" ? "ServerStopping" : "PublishConflict"
       if (isNew) environment.viewerLimits?.delete(key)
-      this.#turnAway(question, {
-        status: StatusModule.error("NetStream.Publish.BadName", detail),
-        error: new SessionError({ reason, detail: `${key}: ${claim.failure.message}` })
-      })
+      this.#turnAway(question, Refusals.notClaimed(key, request.stream, claim.failure))
       return
     }
     this.#publications.set(request.streamId, claim.success)
-    environment.publishing.add(claim.success.stream.key)
+    const { stream } = claim.success
+    environment.publishing.add(stream.key)
     // Only now where somebody else was there before.
     if (!isNew) ViewerLimits.take(environment, key, grant)
     this.#accept(question.requestId)
-    this.#environment.emit({
+    environment.emit({
       _tag: "PublishStarted",
       connectionId: this.id,
       remote: this.transport.remote,
@@ -422,11 +419,7 @@ export class RtmpConnection implements Deadline {
       waitForPublisher: waitForPublisher() && this.#waiting < maxWaiting
     })
     if (Result.isFailure(viewer)) {
-      const detail = `${request.stream} is not being published.`
-      this.#turnAway(question, {
-        status: StatusModule.error("NetStream.Play.StreamNotFound", detail),
-        error: new SessionError({ reason: "StreamNotFound", detail: `${key}: ${viewer.failure.message}` })
-      })
+      this.#turnAway(question, Refusals.notFound(key, request.stream, viewer.failure))
       return
     }
     viewing = viewer.success

@@ -182,6 +182,8 @@ const make = Effect.gen(function* () {
   const admission = new Admission(config.limits, yield* MemoryStatus, yield* FileStatus)
   const addresses = new AddressLimits(config.limits, wheel.nowMs())
   const connections = new Map<string, RtmpConnection>()
+  /** What those in the handshake are counted by, by connection. */
+  const shaking = new Map<string, string>()
   const disabled = new Set<string>()
   const rates = new ServerInfo.Rates()
   const one = yield* Semaphore.make(1)
@@ -189,11 +191,19 @@ const make = Effect.gen(function* () {
   let running: Running | undefined
   const counts = new Counts()
 
+  const settled = (id: string): void => {
+    const key = shaking.get(id)
+    if (key === undefined) return
+    shaking.delete(id)
+    addresses.settled(key)
+  }
+
   const logging = Turns.make(linesPerTurn)
   const minimumLevel = Context.get(context, References.MinimumLogLevel)
   const levels = Option.getOrUndefined(yield* Effect.serviceOption(LogLevels.LogLevels))
   const emit = (event: ServerEvent): void => {
     counts.count(event)
+    if (event._tag === "HandshakeCompleted") settled(event.connectionId)
     if (event._tag === "ConnectionClosed" && event.reason === "Defect") {
       diagnostics.note(`${event.connectionId}: ${event.detail}`, clock.currentTimeMillisUnsafe())
     }
@@ -253,7 +263,13 @@ const make = Effect.gen(function* () {
     const isDraining = life.isLeaving
     const reason = isDraining ? undefined : authenticator.refusal?.(remote.host)
     if (reason !== undefined) return { limit: "access", max: 0, reason }
-    const limit = admission.refusal({ nowMs, isDraining, connections: connections.size, handshakes })
+    const waiting = running?.listeners.reduce((sum, listener) => sum + listener.waiting(), 0) ?? 0
+    const limit = admission.refusal({
+      nowMs,
+      isDraining,
+      connections: connections.size + waiting,
+      handshakes: () => handshakes() + waiting
+    })
     return limit ?? (key === undefined ? undefined : addresses.enter(key, nowMs))
   }
 
@@ -271,10 +287,12 @@ const make = Effect.gen(function* () {
       const session = sessions.make(sessionOptions, wheel.nowMs())
       const connection = new RtmpConnection(id, transportConnection, session, environment, listener)
       connections.set(id, connection)
+      if (key !== undefined) shaking.set(id, key)
       return Effect.ensuring(
         connection.run,
         Effect.sync(() => {
           connections.delete(id)
+          settled(id)
           if (key !== undefined) addresses.leave(key)
           counts.ended(connection)
           if (connections.size === 0) life.emptied()
@@ -285,7 +303,8 @@ const make = Effect.gen(function* () {
   /** What to listen on, by name. */
   const wanted = (): ReadonlyArray<readonly [Listening.ListenerName, ListenOptions]> => {
     const { listen, tls } = config
-    const { backlog, proxyProtocol } = listen
+    const { backlog } = listen
+    const proxyProtocol = { ...listen.proxyProtocol, maxWaiting: config.limits.maxPendingHandshakes }
     return [
       ...(listen.enabled ? [["rtmp", { host: listen.host, port: listen.port, backlog, proxyProtocol }] as const] : []),
       ...(tls.enabled
@@ -300,14 +319,13 @@ const make = Effect.gen(function* () {
       life.enter("Starting")
       const scope = yield* Scope.make()
       const listeners = yield* Effect.forEach(wanted(), ([name, options]) =>
-        Listening.open(transport, options, handle(name), name)
+        Effect.mapError(Listening.open(transport, options, handle(name), name), (error) => withAdvice(error, name))
       ).pipe(
         Effect.filterOrFail(
           Array.isArrayNonEmpty,
           () => new TransportError({ reason: "ListenFailed", detail: "neither listen.enabled nor tls.enabled is set" })
         ),
         Scope.provide(scope),
-        Effect.mapError(withAdvice),
         Effect.onError(() =>
           Effect.andThen(
             Scope.close(scope, Exit.void),

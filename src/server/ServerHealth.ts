@@ -9,14 +9,17 @@ import { formatBytes } from "../config/ConfigValue.ts"
 import { RtmpConfig } from "../config/RtmpConfig.ts"
 import type { CheckResult } from "../observability/Health.ts"
 import { failed, Health, passed } from "../observability/Health.ts"
+import { AccessControl } from "./AccessControl.ts"
 import { MemoryStatus } from "./Admission.ts"
 import { RtmpServer } from "./RtmpServer.ts"
 import type { Lifecycle } from "./ServerAdmin.ts"
 
 /**
  * Registers the checks `listening`, ready only while every port is open and clients are let in, and `memory`, ready only
- * while there is as much as `limits.minFreeMemory` asks for, below which clients are turned away. None is critical: a
- * server may be stopped, or moving its clients away, on purpose, and one without memory still serves who is there.
+ * while there is as much as `limits.minFreeMemory` asks for, below which clients are turned away. Where there is an
+ * `AccessControl`, also `callback`, not ready while its callback does not answer and is not asked, and clients are therefore
+ * refused. None is critical: a server may be stopped, or moving its clients away, on purpose, and one without memory or
+ * callback still serves who is there.
  */
 export const layer: Layer.Layer<never, never, Health | RtmpServer | RtmpConfig> = Layer.effectDiscard(
   Effect.gen(function* () {
@@ -47,6 +50,18 @@ export const layer: Layer.Layer<never, never, Health | RtmpServer | RtmpConfig> 
           return failed(`${words}, less than limits.minFreeMemory, ${formatBytes(minFreeMemory)}`)
         }
       )
+    })
+    const access = Option.getOrUndefined(yield* Effect.serviceOption(AccessControl))
+    if (access === undefined) return
+    yield* health.register({
+      name: "callback",
+      critical: false,
+      check: Effect.map(access.callback, (state) => {
+        if (state === undefined || state.pauseMs === 0) return passed
+        const reason = "auth.callback.url does not answer"
+        // Ready again before it is asked again: only clients find out that it answers.
+        return state.fallback === "deny" ? failed(`${reason}: clients are refused`) : { ok: true, reason }
+      })
     })
   })
 )

@@ -132,6 +132,8 @@ export interface Listener {
    * to be opened anew. A transport that cannot tell leaves it out.
    */
   readonly died?: Effect.Effect<TransportError>
+  /** Connections that are accepted and not handed over yet, as their PROXY protocol header is still to come. */
+  readonly waiting?: () => number
 }
 
 /** Whose PROXY protocol header is believed. */
@@ -141,6 +143,8 @@ export interface ProxyProtocolOptions {
    * version 1 or 2; a header from elsewhere is nothing but wrong bytes. Nobody is trusted where it is empty.
    */
   readonly trusted: ReadonlyArray<string>
+  /** How many connections may wait for their header at the same time; more are dropped. Absent: 1,024. */
+  readonly maxWaiting?: number
 }
 
 /** What to listen on. `port` 0 takes any free one; `backlog` is the queue of connections not yet accepted. */

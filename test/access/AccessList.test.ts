@@ -49,6 +49,30 @@ describe("AccessList", () => {
     assert.isTrue(some.allows(request({ action: "play" })))
   })
 
+  it("is the same for a stream however its address is cut, for the server knows one stream of that key", () => {
+    const some = list([
+      { rule: "deny", networks: ["all"], application: "studio/a" },
+      { rule: "allow", networks: ["10.0.0.0/8"], application: "studio" },
+      { rule: "deny", networks: ["all"], application: "studio" }
+    ])
+    for (const [application, stream] of [
+      ["studio", "x/y"],
+      ["studio/x", "y"],
+      ["", "studio/x/y"]
+    ] as const) {
+      for (const action of ["publish", "play"] as const) {
+        assert.isFalse(some.allows(request({ action, application, stream })), application)
+        assert.isTrue(some.allows(request({ action, application, stream, remoteAddress: "10.1.2.3" })), application)
+      }
+    }
+    const below = { stream: "a/b", remoteAddress: "10.1.2.3" }
+    assert.isFalse(some.allows(request({ ...below, application: "studio" })))
+    assert.isTrue(some.allows(request({ application: "studio-b", stream: "a" })))
+    assert.isTrue(some.allows(request({ application: "live", stream: "studio" })))
+    assert.isTrue(some.allows(request({ application: "live", stream: "studio/x" })))
+    assert.isFalse(some.allows(request({ action: "connect", application: "studio/x", stream: "" })))
+  })
+
   const rule = Arbitrary.all({
     rule: oneOf("allow" as const, "deny" as const),
     networks: oneOf(["all"], ["192.0.2.0/25"], ["192.0.2.0/24"], ["2001:db8::/32"]),

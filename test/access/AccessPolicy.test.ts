@@ -128,7 +128,7 @@ describe("the order", () => {
       assert.deepStrictEqual(yield* answer({ stream: "secret-name" }), {
         credential: "key:a",
         stream: "new",
-        limits: { viewers: 9, durationMs: 5 }
+        limits: { viewers: 1, durationMs: 5 }
       })
       assert.strictEqual(renames.asked[0]!.stream, "show")
       const strict = policy({ methods: [key.method], vetoes: [says("callback", "NotAllowed").method, renames.method] })
@@ -172,6 +172,52 @@ describe("the order", () => {
         attempts.map(({ stream }) => stream),
         [secretStream, secretStream]
       )
+    })
+  )
+
+  it.effect("plays what a key stands for, though nobody needs one, and tells nobody of the key", () =>
+    Effect.gen(function* () {
+      const reader: AccessMethod = {
+        name: "key",
+        readsName: true,
+        check: ({ action, stream }) => {
+          if (stream === "s3cret") return Effect.succeed({ credential: "key:1", stream: "show" })
+          if (stream === "0ld") {
+            return Effect.fail(
+              new AccessDenied({ reason: "CredentialExpired", description: "old", isStreamSecret: true })
+            )
+          }
+          return action === "play" ? Effect.undefined : Effect.fail(refusedKey)
+        }
+      }
+      const refusedKey = new AccessDenied({ reason: "CredentialInvalid", description: "wrong", isStreamSecret: true })
+      const { answer, attempts } = policy({ needs: ["publish"], methods: [reader] })
+      assert.deepStrictEqual(yield* answer({ action: "play", stream: "s3cret" }), {
+        credential: "key:1",
+        stream: "show"
+      })
+      assert.deepStrictEqual(yield* answer({ action: "play", stream: "show" }), { credential: "" })
+      assert.strictEqual(reasonOf(yield* answer({ action: "play", stream: "0ld" })), "CredentialExpired")
+      const list = Result.getOrThrow(AccessList.make({ rules: [{ rule: "deny", networks: ["all"] }] }))
+      const closed = policy({ list, needs: ["publish"], methods: [reader] })
+      const denied = (yield* closed.answer({ action: "play", stream: "s3cret" })) as AccessDenied
+      assert.isTrue(denied.isStreamSecret)
+      assert.deepStrictEqual(
+        [...attempts, ...closed.attempts].map(({ outcome, stream }) => `${outcome} ${stream}`),
+        ["Granted show", "Granted show", `CredentialExpired ${secretStream}`, `AddressNotAllowed ${secretStream}`]
+      )
+    })
+  )
+
+  it.effect("takes the lower of two limits, whoever says it", () =>
+    Effect.gen(function* () {
+      const first = says("first", { credential: "a", limits: { bitsPerSecond: 10, viewers: 5 } })
+      const second = says("second", { credential: "", limits: { bitsPerSecond: 20, viewers: 3, durationMs: 7 } })
+      const { answer } = policy({ methods: [first.method], vetoes: [second.method] })
+      assert.deepStrictEqual(yield* answer(), {
+        credential: "a",
+        limits: { bitsPerSecond: 10, viewers: 3, durationMs: 7 }
+      })
     })
   )
 

@@ -199,6 +199,11 @@ describe("the answer", () => {
         reply(403, "bad key query-secret (key=query-secret&a=1%202)", "text/plain"),
         { description: "bad key *** (***)" }
       ],
+      [
+        "403 that repeats it as it came",
+        reply(403, "not 1%202", "text/plain"),
+        { reason: "CredentialInvalid", description: "not ***" }
+      ],
       ["500", reply(500), { reason: "Unavailable" }],
       ["JSON that is none", reply(200, `{"stream":`), { reason: "Unavailable" }],
       ["JSON of another shape", reply(200, `{"limits":{"viewers":"many"}}`), { reason: "Unavailable" }],
@@ -258,6 +263,16 @@ describe("without an answer", () => {
       // It has waited for its place since the first second.
       yield* TestClock.adjust("1 millis")
       assert.strictEqual(yield* Fiber.join(second), "Unavailable")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("one that hangs is not asked any more after some failures", () =>
+    Effect.gen(function* () {
+      const hook = yield* opened
+      hook.handler = () => {}
+      const method = yield* make(hook, { timeout: "100 millis", maxFailures: 2, openFor: "1 hour" })
+      for (let i = 0; i < 4; i++) assert.strictEqual(yield* Requests.outcome(method), "Unavailable")
+      assert.lengthOf(hook.received, 2)
     }).pipe(Effect.scoped)
   )
 

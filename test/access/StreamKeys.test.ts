@@ -8,7 +8,7 @@ import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import * as AdobeAuth from "../../src/access/AdobeAuth.ts"
-import type { AccessDenied, AccessGrant } from "../../src/access/Authenticator.ts"
+import type { AccessAction, AccessDenied, AccessGrant } from "../../src/access/Authenticator.ts"
 import * as StreamKeys from "../../src/access/StreamKeys.ts"
 import * as Requests from "./Requests.ts"
 
@@ -72,6 +72,29 @@ describe("keys in the query", () => {
       })
     )
   })
+
+  it.effect("are good for a stream however its client cuts the address", () =>
+    withKeys({ keys: [staticKey({ application: "live", stream: "bob/*" })] }, ({ method }) =>
+      Effect.gen(function* () {
+        const outcome = (application: string, stream: string, action: AccessAction = "publish") =>
+          Requests.outcome(method, { application, stream, action, query: "key=studio-secret" })
+        for (const [application, stream] of [
+          ["live", "bob/1"],
+          ["live/bob", "1"],
+          ["", "live/bob/1"]
+        ] as const) {
+          assert.strictEqual(yield* outcome(application, stream), "Granted", application)
+        }
+        assert.strictEqual(yield* outcome("live", "", "connect"), "Granted")
+        assert.strictEqual(yield* outcome("live/bob", "", "connect"), "Granted")
+        assert.strictEqual(yield* outcome("live/bob", "1/2"), "NotAllowed")
+        assert.strictEqual(yield* outcome("live/eve", "1"), "NotAllowed")
+        assert.strictEqual(yield* outcome("bob", "1"), "NotAllowed")
+        assert.strictEqual(yield* outcome("x/live", "bob/1"), "NotAllowed")
+        assert.strictEqual(yield* outcome("x/live", "", "connect"), "NotAllowed")
+      })
+    )
+  )
 
   it.effect("give a publisher another name, and viewers none", () =>
     withKeys({ keys: [staticKey({ publishAs: "public" })] }, ({ method }) =>

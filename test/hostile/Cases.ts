@@ -33,22 +33,45 @@ const here = "hostile/Peers.ts"
 const faults = "hostile/Faults.test.ts"
 const hostile = "hostile/Session.test.ts"
 const relay = "hostile/RelaySafety.test.ts"
+const poison = "hostile/Poison.ts"
 
 export const beforeTheChunks: ReadonlyArray<Case> = [
   one(
     "version 0, 1 or 2",
     [handshake, "is judged on sight for every value, and alone"],
     [here, "version 0"],
-    [here, "version 2"]
+    [here, "version 2"],
+    [here, "version 1"]
   ),
-  one("a reserved version", [handshake, "of 4 to 31 is answered with version 3, and reported as it was"]),
+  one(
+    "a reserved version",
+    [handshake, "of 4 to 31 is answered with version 3, and reported as it was"],
+    [here, "the version of RTMPE"]
+  ),
   one("a version from 32 on", [here, "version 32"], [here, "version 255"]),
   one(
     "TLS on the plain port",
     [handshake, "tells a TLS ClientHello and an SMB negotiation from RTMP"],
     [here, "a TLS greeting"]
   ),
-  one("HTTP and RTMPT", [here, "an HTTP request"], [here, "an RTMPT request"]),
+  one(
+    "RTMP and everything else on the TLS port",
+    ["node/NodeTls.test.ts", "a client that TLS is not agreed on with"],
+    [here, "plain RTMP where TLS is spoken"],
+    [here, "HTTP where TLS is spoken"],
+    [here, "noise where TLS is spoken"],
+    [here, "a greeting of SSL 2"],
+    [here, "a TLS record beyond its largest size"],
+    [here, "an end without a byte where TLS is spoken"],
+    [here, "a reset in the TLS greeting"]
+  ),
+  one(
+    "TLS that does not come to an end",
+    [here, "a TLS greeting that does not end"],
+    [here, "a TLS greeting, byte by byte"],
+    [here, "nothing at all where TLS is spoken"]
+  ),
+  one("HTTP and RTMPT", [here, "an HTTP request"], [here, "an RTMPT request"], [here, "an OPTIONS request"]),
   one("a PROXY header where none is expected", [here, "a PROXY header"], [here, "a PROXY header of version 2"]),
   one("SSH, SMB and other scanners", [here, "an SSH client"], [here, "an SMB scanner"]),
   one("a connection that sends nothing", [here, "nothing at all"]),
@@ -67,12 +90,17 @@ export const beforeTheChunks: ReadonlyArray<Case> = [
     [here, "connect, byte by byte, and then silence"]
   ),
   one("connect in the place of C2", [here, "connect in the place of C2"]),
-  one("a version in C1 without a digest", [handshake, "that holds no valid digest plainly"]),
+  one(
+    "a version in C1 without a digest",
+    [handshake, "that holds no valid digest plainly"],
+    [here, "a version in C1 and no digest"]
+  ),
   one("digests of both schemas", [handshake, "so that a C1 with digests in both gets schema 0"]),
-  one("digest offsets of all ones", [
-    handshake,
-    "keeps to the packet when the offset bytes of both blocks are all ones"
-  ]),
+  one(
+    "digest offsets of all ones",
+    [handshake, "keeps to the packet when the offset bytes of both blocks are all ones"],
+    [here, "a C1 of all ones"]
+  ),
   one("the server's own S1 as C1", [handshake, "takes its own S1 as C1, for nothing is derived from it"]),
   one(
     "FIN in the handshake",
@@ -95,9 +123,14 @@ export const inTheChunks: ReadonlyArray<Case> = [
   one(
     "chunk sizes below 128",
     [chunks, "28: chunk size 1 is legal"],
-    [chunks, "maxChunkDebtBytes bounds the chunks below minChunkSize"]
+    [chunks, "maxChunkDebtBytes bounds the chunks below minChunkSize"],
+    [here, "a chunk in pieces of a byte, over and over"]
   ),
-  one("chunk size 0x7FFFFFFF", [chunks, "29: chunk size 0x7FFFFFFF is kept as 0xFFFFFF"]),
+  one(
+    "chunk size 0x7FFFFFFF",
+    [chunks, "29: chunk size 0x7FFFFFFF is kept as 0xFFFFFF"],
+    [here, "a chunk size of two billion"]
+  ),
   one(
     "a chunk size of the wrong length",
     [chunks, "30: short Set Chunk Size"],
@@ -113,20 +146,30 @@ export const inTheChunks: ReadonlyArray<Case> = [
     "32: Set Chunk Size over several chunks counts when it is complete"
   ]),
   one("a chunk size on other streams", [chunks, "33: Set Chunk Size on another chunk stream and message stream"]),
-  one("a flood of chunk sizes", [chunks, "34: a thousand chunk sizes"]),
+  one("a flood of chunk sizes", [chunks, "34: a thousand chunk sizes"], [here, "a thousand chunk sizes"]),
   one(
     "terabytes announced",
     [chunks, "not for what 64 chunk streams announce"],
     [here, "a hundred messages begun and none finished"]
   ),
-  one("thousands of chunk streams", [chunks, "maxChunkStreams counts the ids seen"]),
+  one(
+    "thousands of chunk streams",
+    [chunks, "maxChunkStreams counts the ids seen"],
+    [here, "a thousand chunk streams with a byte each"]
+  ),
   one(
     "a message over the limit",
     [chunks, "37: message above the limit, at its header"],
     [here, "a message of 16 MiB"]
   ),
   one("empty audio and video", [chunks, "38: audio and video of length 0"]),
-  one("empty control messages", [chunks, "39: empty message of type"], [here, "a window without a size"]),
+  one(
+    "empty control messages",
+    [chunks, "39: empty message of type"],
+    [here, "a window without a size"],
+    [here, "a chunk size without a size"],
+    [here, "user control without an event"]
+  ),
   one(
     "a chunk stream that starts with type 2 or 3",
     [chunks, "40: chunk stream starts with type 3"],
@@ -134,7 +177,11 @@ export const inTheChunks: ReadonlyArray<Case> = [
     [here, "a chunk that continues nothing"],
     [here, "a chunk of type 2 that continues nothing"]
   ),
-  one("a chunk stream that starts with type 1", [chunks, "41: chunk stream starts with type 1, type 3 follows"]),
+  one(
+    "a chunk stream that starts with type 1",
+    [chunks, "41: chunk stream starts with type 1, type 3 follows"],
+    [here, "a chunk stream that starts with type 1"]
+  ),
   one(
     "type 0 inside of a message",
     [chunks, "42: type 0 in the middle of a message"],
@@ -143,7 +190,8 @@ export const inTheChunks: ReadonlyArray<Case> = [
   one(
     "type 1 or 2 inside of a message",
     [chunks, "43: type 1 with a larger length in the middle of a message"],
-    [chunks, "43: type 2 in the middle of a message"]
+    [chunks, "43: type 2 in the middle of a message"],
+    [here, "a message that grows in its middle, over and over"]
   ),
   one("type 3 after a whole message", [chunks, "44: type 3 after a complete message"]),
   one("both long forms of an id", [chunks, "45: one chunk stream by both long headers"]),
@@ -152,65 +200,101 @@ export const inTheChunks: ReadonlyArray<Case> = [
   one("video on two chunk streams", [chunks, "48: video on two chunk streams, in order of completion"]),
   one("60 messages in turn", [chunks, "49: 60 messages, chunk by chunk in turn"]),
   one("an extended timestamp that needs none", [chunks, "50: extended timestamp below 0xFFFFFF"]),
-  one("an extended timestamp cut off", [chunks, "case 51: waits for the extended timestamp"]),
+  one(
+    "an extended timestamp cut off",
+    [chunks, "case 51: waits for the extended timestamp"],
+    [here, "an extended timestamp cut off"]
+  ),
   one("continuations without the timestamp", [chunks, "52: continuations without the extended timestamp"]),
   one("payload that looks like the timestamp", [chunks, "53: payload that equals the missing timestamp is misread"]),
   one("a delta of -1", [chunks, "54: delta -1"]),
   one(
     "time that jumps and wraps",
     [chunks, "55: time goes back, forward by an hour, and wraps"],
-    [relay, "is not begun by a time that goes back by ten seconds"]
+    [relay, "is not begun by a time that goes back by ten seconds"],
+    [here, "a publisher whose time jumps"]
   ),
   one(
     "caches whose age is negative or huge",
     [gop, "empties itself where one group goes over a bound"],
     ["live/Timeline.test.ts", "counts across the wrap and over jumps"]
   ),
-  one("Abort of nothing", [chunks, "57: Abort of nothing"], [hostile, "an Abort of a chunk stream that there is not"]),
+  one(
+    "Abort of nothing",
+    [chunks, "57: Abort of nothing"],
+    [hostile, "an Abort of a chunk stream that there is not"],
+    [here, "Aborts of nothing, windows and bandwidths of anything"]
+  ),
   one("a short Abort", [chunks, "58: short Abort leaves the message alone"]),
   one("Abort of the message in progress", [chunks, "59: type 3 after an Abort starts a new message"]),
   one(
     "unknown message types",
     [chunks, "60: unknown message types"],
-    [hostile, "of unknown types are skipped, and told of once for each type"]
+    [hostile, "of unknown types are skipped, and told of once for each type"],
+    [here, "messages of every unknown type"]
   ),
   one(
     "broken aggregates",
     ["protocol/Aggregate.test.ts", "an aggregate in the aggregate"],
-    [relay, "an aggregate of noise"]
+    [poison, "an aggregate of noise"]
   ),
-  one("an aggregate of a million messages", ["protocol/Aggregate.test.ts", "4,096 tags are split, and no more"]),
-  one("acknowledgements of anything", [hostile, "an acknowledgement that goes back"]),
+  one(
+    "an aggregate of a million messages",
+    ["protocol/Aggregate.test.ts", "4,096 tags are split, and no more"],
+    [here, "a hundred aggregates of next to nothing"]
+  ),
+  one(
+    "acknowledgements of anything",
+    [hostile, "an acknowledgement that goes back"],
+    [here, "Aborts of nothing, windows and bandwidths of anything"]
+  ),
   one(
     "windows of 0, 1 and 4 GiB",
     [hostile, "a window of 0"],
     [hostile, "a window of 4 GiB"],
-    [session, "does not let a tiny window make it acknowledge every message"]
+    [session, "does not let a tiny window make it acknowledge every message"],
+    [here, "Aborts of nothing, windows and bandwidths of anything"]
   ),
   one(
     "bandwidths of 0 and of no type",
     [hostile, "a bandwidth of 0"],
     [hostile, "a limit type that does not exist"],
-    [hostile, "no limit type"]
+    [hostile, "no limit type"],
+    [here, "Aborts of nothing, windows and bandwidths of anything"]
   ),
-  one("a flood of pings", [session, "answers a flood of pings once for each read, with the newest"]),
-  one("answers to pings that were not sent", [hostile, "a ping response that nobody asked for"]),
+  one(
+    "a flood of pings",
+    [session, "answers a flood of pings once for each read, with the newest"],
+    [here, "a flood of pings"]
+  ),
+  one(
+    "answers to pings that were not sent",
+    [hostile, "a ping response that nobody asked for"],
+    [here, "user control that nobody asked for"]
+  ),
   one(
     "short and unknown user control",
     [hostile, "an event number cut short"],
     [hostile, "an unknown event"],
-    [hostile, "a ping without a time"]
+    [hostile, "a ping without a time"],
+    [here, "user control that nobody asked for"]
   ),
   one(
     "buffer lengths",
     [hostile, "a buffer length of 0 for an unknown stream"],
-    [hostile, "a buffer length of 49 days"]
+    [hostile, "a buffer length of 49 days"],
+    [here, "user control that nobody asked for"]
   ),
-  one("a SWF verification response", [hostile, "a SWF verification response"]),
+  one(
+    "a SWF verification response",
+    [hostile, "a SWF verification response"],
+    [here, "user control that nobody asked for"]
+  ),
   one(
     "message stream ids of nobody",
     [chunks, "71: message stream id -1, and 1 in the wrong byte order"],
-    [hostile, "drops media on message streams that do not publish"]
+    [hostile, "drops media on message streams that do not publish"],
+    [here, "media on message streams of nobody"]
   ),
   one("noise", [chunks, "survives any bytes, and reads them as the reference does"], [here, "noise behind connect"]),
   one("ten mebibytes in segments of a byte", [chunks, "reads a message of 10 MiB from one-byte buffers"])
@@ -221,16 +305,33 @@ export const inAmf: ReadonlyArray<Case> = [
     "100,000 levels",
     [amf0, "objects nested 10^5 deep"],
     [here, "a connect of objects nested 10,000 deep"],
-    [relay, "metadata nested 2,000 deep"]
+    [poison, "metadata nested 2,000 deep"]
   ),
-  one("strings beyond the end", [amf0, "long string of 4 GiB"], [amf0, "string longer than the input"]),
+  one(
+    "strings beyond the end",
+    [amf0, "long string of 4 GiB"],
+    [amf0, "string longer than the input"],
+    [here, "a connect with a string of four gigabytes"],
+    [here, "a connect with a string beyond its end"]
+  ),
   one(
     "counts of ECMA arrays",
     [frame, "08 FFFFFFFF 0001 61 05 000009"],
     [relay, "metadata with a count of four billion"]
   ),
-  one("counts of strict arrays", [amf0, "strict array of 2^32-1"], [amf0, "a million nulls"]),
-  one("an object without its end", [amf0, "object without its end"], [relay, "metadata without its end"]),
+  one(
+    "counts of strict arrays",
+    [amf0, "strict array of 2^32-1"],
+    [amf0, "a million nulls"],
+    [here, "a connect with an array of four billion"],
+    [here, "a connect with a million values"]
+  ),
+  one(
+    "an object without its end",
+    [amf0, "object without its end"],
+    [relay, "metadata without its end"],
+    [here, "a connect with an object without its end"]
+  ),
   one("an empty key", [amf0, "empty key without object end"]),
   one(
     "a connect cut off at every byte",
@@ -240,43 +341,55 @@ export const inAmf: ReadonlyArray<Case> = [
   one(
     "references to itself, forward and out of range",
     [amf0, "keeps references to the value itself, its parents and its elders as leaves"],
-    [amf0, "reference to index 65535"]
+    [amf0, "reference to index 65535"],
+    [here, "a connect with a reference to nothing"]
   ),
   one("a reference bomb", [amf0, "does not expand a reference bomb"], [amf3, "does not expand a reference bomb"]),
   one("an object of a class as command object", [hostile, "takes an object of a class for an object"]),
-  one("unknown markers", [amf0, "knows no marker from 0x12 on"], [amf0, "movie clip"], [amf0, "recordset"]),
+  one(
+    "unknown markers",
+    [amf0, "knows no marker from 0x12 on"],
+    [amf0, "movie clip"],
+    [amf0, "recordset"],
+    [here, "a connect with an unknown marker"]
+  ),
   one(
     "broken AMF3",
     [amf0, "AMF3 externalizable object"],
     [amf0, "AMF3 traits reference out of range"],
     [amf0, "AMF3 U29 past the end"],
-    [amf0, "AMF3 vector of 2^28-1 integers"]
+    [amf0, "AMF3 vector of 2^28-1 integers"],
+    [here, "a connect with broken AMF3"]
   ),
   one(
     "command names of any kind",
     [hostile, "that is empty"],
     [hostile, "with escapes and line ends"],
     [hostile, "of 60,000 characters"],
-    [session, "a name that is a number"]
+    [session, "a name that is a number"],
+    [here, "messages without a command"]
   ),
   one(
     "transaction ids of any kind",
     [hostile, "is echoed bit for bit"],
     [hostile, "asks for no answer, and the command is done all the same"],
-    [session, "echoes a NaN transaction id bit for bit"]
+    [session, "echoes a NaN transaction id bit for bit"],
+    [here, "transaction ids of any kind"]
   ),
   one(
     "a connect without its object",
     [session, "no command object"],
     [hostile, "for its object names no application, and is rejected"],
-    [here, "no application"]
+    [here, "no application"],
+    [here, "a connect whose object is a string"]
   ),
   one("members of the wrong type", [hostile, "takes members of the wrong type for absent"]),
   one("two applications", [hostile, "takes the last of two applications"]),
   one(
     "names of JavaScript's own properties",
     [amf0, "takes names of JavaScript's own properties as data"],
-    [hostile, "takes the names of JavaScript's own properties for what they are"]
+    [hostile, "takes the names of JavaScript's own properties for what they are"],
+    [here, "a connect of JavaScript's own properties"]
   ),
   one("dates of nothing, XML with entities", [amf0, "date NaN"], [amf0, "keeps XML with entities as text"]),
   one("bytes behind the last argument", ["protocol/Pipelining.test.ts", "do not stand for an argument, or for the"]),
@@ -284,12 +397,14 @@ export const inAmf: ReadonlyArray<Case> = [
   one(
     "AMF3 messages without a selector",
     [session, "an AMF3 command with an unknown selector"],
-    [relay, "AMF3 data without anything"]
+    [poison, "AMF3 data without anything"],
+    [here, "AMF3 commands without a selector"]
   ),
-  one("metadata without end", [
-    frame,
-    "drops metadata over a mebibyte, nested 33 deep, or cut off anywhere but before its end marker"
-  ])
+  one(
+    "metadata without end",
+    [frame, "drops metadata over a mebibyte, nested 33 deep, or cut off anywhere but before its end marker"],
+    [here, "a publisher of metadata without end"]
+  )
 ]
 
 export const inCommands: ReadonlyArray<Case> = [
@@ -311,26 +426,39 @@ export const inCommands: ReadonlyArray<Case> = [
     [session, "rejects a hostile application name before anybody sees it"],
     [url, "%2e%2e%2flive"],
     [hostile, "closes at an application name of 64 KB before anybody sees it"],
-    [here, "an application that leads upwards"]
+    [here, "an application that leads upwards"],
+    [here, "an application of 60,000 characters"]
   ),
   one("a tcUrl that is not there, or lies", [
     hostile,
     "does not need a tcUrl, and does not believe one that names another place"
   ]),
-  one("streams without end", [session, "stops at the limit with an error, and goes on"]),
+  one(
+    "streams without end",
+    [session, "stops at the limit with an error, and goes on"],
+    [here, "streams beyond the limit"]
+  ),
   one(
     "streams that were not created",
     [session, "refuses a message stream that was never created"],
     [hostile, "which was never created"],
     [here, "a message stream that does not exist"]
   ),
-  one("a second publish on one stream", [session, "refuses a second publish on the same message stream"]),
+  one(
+    "a second publish on one stream",
+    [session, "refuses a second publish on the same message stream"],
+    [here, "a second publish on its message stream"]
+  ),
   one(
     "the name of somebody else",
     [server, "is refused with BadName while the first is sending, and the first goes on"],
     [here, "the name that is live"]
   ),
-  one("publish and play on one stream", [hostile, "refuses to publish where it plays, on the same message stream"]),
+  one(
+    "publish and play on one stream",
+    [hostile, "refuses to publish where it plays, on the same message stream"],
+    [here, "publish and play on one message stream"]
+  ),
   one(
     "playing what one publishes",
     [session, "refuses to play on a connection that publishes, and the other way round"],
@@ -339,7 +467,8 @@ export const inCommands: ReadonlyArray<Case> = [
   one(
     "a stream name that is none",
     [session, "refuses a name that is %s with BadName, and closes"],
-    [hostile, "counts names in bytes: 255 pass, 256 do not"]
+    [hostile, "counts names in bytes: 255 pass, 256 do not"],
+    [here, "a stream without a name"]
   ),
   one("publish types of any kind", [hostile, "publishes live where the type is"]),
   one("names that lead upwards", [url, "../../etc/passwd"], [here, "a stream name that leads upwards"]),
@@ -348,7 +477,8 @@ export const inCommands: ReadonlyArray<Case> = [
   one(
     "queries without end",
     [url, "TooManyParameters"],
-    [url, "takes the first of repeated parameters and tells an empty value from none"]
+    [url, "takes the first of repeated parameters and tells an empty value from none"],
+    [here, "a query of 60,000 characters"]
   ),
   one(
     "spellings of one name",
@@ -366,7 +496,11 @@ export const inCommands: ReadonlyArray<Case> = [
     [hostile, "ends nothing when others are named, unpublished or released"],
     [here, "names of others, released and unpublished"]
   ),
-  one("answers that nobody asked for", [hostile, "answers to questions that were never asked"]),
+  one(
+    "answers that nobody asked for",
+    [hostile, "answers to questions that were never asked"],
+    [here, "answers that nobody asked for"]
+  ),
   one(
     "floods of commands",
     [session, "forgives anomalies within a budget that refills by one a second"],
@@ -377,7 +511,11 @@ export const inCommands: ReadonlyArray<Case> = [
     "server/RtmpConnection.test.ts",
     "is closed when the answers it asked for are past their bound"
   ]),
-  one("a viewer that changes its mind", [hostile, "keeps a playing session through 150 changes of mind"]),
+  one(
+    "a viewer that changes its mind",
+    [hostile, "keeps a playing session through 150 changes of mind"],
+    [here, "a player who changes its mind a thousand times"]
+  ),
   one(
     "a publisher who comes back at once",
     [server, "takes over a publisher that has been silent for longer than"],
@@ -386,47 +524,60 @@ export const inCommands: ReadonlyArray<Case> = [
   one(
     "media without publish",
     [session, "and no other"],
-    [hostile, "drops media on message streams that do not publish"]
+    [hostile, "drops media on message streams that do not publish"],
+    [here, "media after the end of the stream"]
   ),
   one("media of a player", [session, "never lets media of a viewer through"], [here, "media of a player"]),
   one(
     "viewers of what never comes",
     [registry, "holds a bounded number of waiting viewers for a bounded time"],
-    [server, "is told StreamNotFound when nobody publishes in time"]
+    [server, "is told StreamNotFound when nobody publishes in time"],
+    [here, "a player of what is not there"]
   )
 ]
 
 export const inMedia: ReadonlyArray<Case> = [
   one(
     "frames without a body",
-    [relay, "a keyframe without a NAL unit"],
-    [relay, "audio of one byte"],
-    [relay, "video of one byte"]
+    [poison, "a keyframe without a NAL unit"],
+    [poison, "audio of one byte"],
+    [poison, "video of one byte"]
   ),
   one(
     "empty sequence headers",
-    [relay, "an empty video sequence header"],
+    [poison, "an empty video sequence header"],
     [relay, "is not replaced by an empty header"]
   ),
-  one("unknown codecs", [relay, "video of codec 15"], [relay, "audio of format 13"]),
+  one(
+    "unknown codecs",
+    [poison, "video of codec 15"],
+    [poison, "audio of format 13"],
+    [here, "a publisher of all that stops players"]
+  ),
+  one(
+    "frames of another codec",
+    [poison, "a frame of MP3 among AAC"],
+    [poison, "a seek command of another codec"],
+    [poison, "a keyframe of HEVC as codec 12 among AVC"]
+  ),
   one("a codec that changes", [live, "voids headers and cache when a track changes its codec"]),
   one(
     "unknown FourCCs and packet types",
-    [relay, "enhanced video of an unknown codec"],
-    [relay, "enhanced video of packet type 15"]
+    [poison, "enhanced video of an unknown codec"],
+    [poison, "enhanced video of packet type 15"]
   ),
-  one("enhanced headers cut off", [relay, "enhanced video cut off in its codec"]),
+  one("enhanced headers cut off", [poison, "enhanced video cut off in its codec"]),
   one(
     "chains of modifiers",
-    [relay, "modifiers to the end of the message"],
+    [poison, "modifiers to the end of the message"],
     [frame, "goes through a long chain of modifiers only up to its limit"],
-    [relay, "a nanosecond offset over 999,999"]
+    [poison, "a nanosecond offset over 999,999"]
   ),
   one(
     "broken tracks",
-    [relay, "tracks in tracks"],
-    [relay, "a reserved kind of tracks"],
-    [relay, "a track longer than the message"]
+    [poison, "tracks in tracks"],
+    [poison, "a reserved kind of tracks"],
+    [poison, "a track longer than the message"]
   ),
   one("256 tracks with a header each", [
     live,
@@ -472,11 +623,11 @@ export const inMedia: ReadonlyArray<Case> = [
   ),
   one(
     "data that is not AMF",
-    [relay, "a bare time code as data"],
-    [relay, "data that is the byte 255"],
-    [relay, "data without a byte"]
+    [poison, "a bare time code as data"],
+    [poison, "data that is the byte 255"],
+    [poison, "data without a byte"]
   ),
-  one("metadata of nothing", [relay, "metadata of null"], [relay, "metadata cut off"]),
+  one("metadata of nothing", [relay, "metadata of null"], [poison, "metadata cut off"]),
   one("a publisher over its bitrate", ["live/BitrateGuard.test.ts", "tells of an excess after some seconds"])
 ]
 

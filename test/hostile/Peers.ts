@@ -8,14 +8,14 @@ import * as Amf from "../../src/protocol/amf/AmfValue.ts"
 import * as Bytes from "../../src/protocol/Bytes.ts"
 import * as ChunkWriter from "../../src/protocol/ChunkWriter.ts"
 import * as Command from "../../src/protocol/Command.ts"
-import type * as Message from "../../src/protocol/Message.ts"
+import * as Message from "../../src/protocol/Message.ts"
 import { media } from "../support/SessionPeer.ts"
+import { dropped, hex, onMetaData } from "./Poison.ts"
 
 /** How a peer sends: all at once, byte by byte, or with an end of its own. */
 export type How = "at once" | "bytewise" | "then FIN" | "then RST"
 
 const text = Bytes.fromUtf8
-const hex = (digits: string) => Bytes.fromHex(digits.replaceAll(" ", ""))
 const noise = (length: number) => Uint8Array.from({ length }, (_, i) => (i * 197 + 31) & 0xff)
 
 /** C0, C1 and C2 of a client that does not wait. */
@@ -38,10 +38,51 @@ const started = (id: number, length: number) =>
     noise(128)
   ])
 
+/** A message of protocol control, or of user control. */
+const control = (typeId: number, payload: string): Message.Message => ({
+  ...media(typeId, [...hex(payload)], 0),
+  chunkStreamId: 2
+})
+const times = (count: number, ...messages: ReadonlyArray<Message.Message>) =>
+  Array.from({ length: count }, () => messages).flat()
+/** What a publisher sends, and what a player. */
+const publishing = (...messages: ReadonlyArray<Message.Message>) =>
+  Bytes.concat([hello, written(connect, create, call("publish", [null, "z"], 1), ...messages)])
+const playing = (...messages: ReadonlyArray<Message.Message>) =>
+  Bytes.concat([hello, written(connect, create, call("play", [null, "good"], 1), ...messages)])
+const connecting = (payload: string | Uint8Array) =>
+  Bytes.concat([hello, written({ ...connect, payload: typeof payload === "string" ? hex(payload) : payload })])
+const connectName = "02 0007 636f6e6e656374 00 3ff0000000000000"
+
+/** Peers of a port that speaks TLS. */
+export const securePeers: typeof peers = [
+  ["plain RTMP where TLS is spoken", connected, "TlsFailed"],
+  ["HTTP where TLS is spoken", text("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"), "TlsFailed"],
+  ["noise where TLS is spoken", noise(5_000), "TlsFailed"],
+  ["a greeting of SSL 2", Bytes.concat([hex("802e 01 0002 0015 0000 0010"), noise(100)]), "TlsFailed"],
+  ["a TLS record beyond its largest size", Bytes.concat([hex("16 0301 ffff 01 00fffb"), noise(2_000)]), "TlsFailed"],
+  [
+    "a TLS greeting that does not end",
+    Bytes.concat([hex("16 0301 3fff 01 003ffb 0303"), noise(200)]),
+    "HandshakeTimeout"
+  ],
+  [
+    "a TLS greeting, byte by byte",
+    Bytes.concat([hex("16 0301 3fff 01 003ffb 0303"), noise(600)]),
+    "HandshakeTimeout",
+    "bytewise"
+  ],
+  ["nothing at all where TLS is spoken", Bytes.empty, "HandshakeTimeout"],
+  ["an end without a byte where TLS is spoken", Bytes.empty, "ClientClosed", "then FIN"],
+  ["a reset in the TLS greeting", hex("16 0301 3fff 01"), "ConnectionReset", "then RST"]
+]
+
 /** Every peer, by name. */
 export const peers: ReadonlyArray<readonly [name: string, bytes: Uint8Array, reason: string, how?: How]> = [
   ["version 0", Uint8Array.of(0), "HandshakeFailed"],
+  ["version 1", Uint8Array.of(1), "HandshakeFailed"],
   ["version 2", Uint8Array.of(2), "HandshakeFailed"],
+  ["the version of RTMPE", Bytes.concat([Uint8Array.of(6), connected.slice(1)]), "ClientClosed", "then FIN"],
   ["version 32", Uint8Array.of(32), "HandshakeFailed"],
   ["version 255", Uint8Array.of(255), "HandshakeFailed"],
   ["a TLS greeting", hex("16 0301 0200 01 0001fc 0303"), "HandshakeFailed"],
@@ -49,8 +90,21 @@ export const peers: ReadonlyArray<readonly [name: string, bytes: Uint8Array, rea
   ["an RTMPT request", text("POST /open/1 HTTP/1.1\r\n\r\n"), "HandshakeFailed"],
   ["a PROXY header", text("PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n"), "HandshakeFailed"],
   ["a PROXY header of version 2", hex("0d0a0d0a000d0a515549540a 21 11 000c"), "HandshakeFailed"],
+  ["an OPTIONS request", text("OPTIONS * RTSP/1.0\r\n\r\n"), "HandshakeFailed"],
   ["an SSH client", text("SSH-2.0-OpenSSH_9.6\r\n"), "HandshakeFailed"],
   ["an SMB scanner", hex("00000085 ff534d42"), "HandshakeFailed"],
+  [
+    "a version in C1 and no digest",
+    Bytes.concat([Uint8Array.of(3, 0, 0, 0, 0, 9, 0, 124, 2), connected.slice(9)]),
+    "ClientClosed",
+    "then FIN"
+  ],
+  [
+    "a C1 of all ones",
+    Bytes.concat([Uint8Array.of(3), new Uint8Array(1536).fill(0xff), connected.slice(1537)]),
+    "ClientClosed",
+    "then FIN"
+  ],
   ["nothing at all", Bytes.empty, "HandshakeTimeout"],
   ["a version and nothing more", Uint8Array.of(3), "HandshakeTimeout"],
   ["half of a handshake, byte by byte", hello.slice(0, 700), "HandshakeTimeout", "bytewise"],
@@ -72,6 +126,102 @@ export const peers: ReadonlyArray<readonly [name: string, bytes: Uint8Array, rea
   ["a chunk size of 0", after(hex("02 000000 000004 01 00000000 00000000")), "ProtocolViolation"],
   ["a chunk size of four billion", after(hex("02 000000 000004 01 00000000 ffffffff")), "ProtocolViolation"],
   ["a chunk size of two bytes", after(hex("02 000000 000002 01 00000000 0000")), "ProtocolViolation"],
+  ["a chunk size without a size", after(hex("02 000000 000000 01 00000000")), "ProtocolViolation"],
+  ["user control without an event", after(hex("02 000000 000000 06 00000000")), "ProtocolViolation"],
+  [
+    "a chunk in pieces of a byte, over and over",
+    after(
+      hex("02 000000 000004 01 00000000 00000001"),
+      hex("04 000000 0fffff 09 01000000 00"),
+      ...Array.from({ length: 100_000 }, () => Uint8Array.of(0xc4, 0))
+    ),
+    "ProtocolViolation"
+  ],
+  ["a chunk size of two billion", after(hex("02 000000 000004 01 00000000 7fffffff")), "ClientClosed", "then FIN"],
+  [
+    "a thousand chunk sizes",
+    after(written(...times(1_000, control(Message.SET_CHUNK_SIZE, "00001000")))),
+    "ClientClosed",
+    "then FIN"
+  ],
+  [
+    "a thousand chunk streams with a byte each",
+    after(...Array.from({ length: 1_000 }, (_, i) => started(100 + i, 129))),
+    "ProtocolViolation"
+  ],
+  ["a chunk stream that starts with type 1", after(hex("44 000000 000001 12 00")), "ClientClosed", "then FIN"],
+  [
+    "a message that grows in its middle, over and over",
+    after(
+      ...Array.from({ length: 100 }, () =>
+        Bytes.concat([hex("06 000000 0000ff 09 01000000"), noise(128), hex("46 000000 0fffff 09"), noise(128)])
+      )
+    ),
+    "ProtocolViolation"
+  ],
+  ["an extended timestamp cut off", after(hex("06 ffffff 000004 09 01000000 0000")), "ClientClosed", "then FIN"],
+  [
+    "Aborts of nothing, windows and bandwidths of anything",
+    after(
+      written(
+        ...times(
+          100,
+          control(Message.ABORT, "0000ffff"),
+          control(Message.ABORT, "00000002"),
+          control(Message.ABORT, "00"),
+          control(Message.ACKNOWLEDGEMENT, "ffffffff"),
+          control(Message.ACKNOWLEDGEMENT, "00000000"),
+          control(Message.WINDOW_ACK_SIZE, "00000000"),
+          control(Message.WINDOW_ACK_SIZE, "00000001"),
+          control(Message.WINDOW_ACK_SIZE, "ffffffff"),
+          control(Message.SET_PEER_BANDWIDTH, "00000000 ff")
+        )
+      )
+    ),
+    "ClientClosed",
+    "then FIN"
+  ],
+  [
+    "messages of every unknown type",
+    after(written(...[0, 7, 10, 11, 12, 13, 14, 21, 23, 100, 255].map((typeId) => media(typeId, [1, 2, 3])))),
+    "ClientClosed",
+    "then FIN"
+  ],
+  [
+    "a flood of pings",
+    after(written(...times(50_000, control(Message.USER_CONTROL, "0006 00000007")))),
+    "LimitReached"
+  ],
+  [
+    "user control that nobody asked for",
+    after(
+      written(
+        ...times(
+          10,
+          control(Message.USER_CONTROL, "0007 12345678"),
+          control(Message.USER_CONTROL, "0003 ffffffff 00000000"),
+          control(Message.USER_CONTROL, "0003 00000001 ffffffff"),
+          control(Message.USER_CONTROL, "001b 0101"),
+          control(Message.USER_CONTROL, "ffff 00"),
+          control(Message.USER_CONTROL, "0006")
+        )
+      )
+    ),
+    "ClientClosed",
+    "then FIN"
+  ],
+  [
+    "a hundred aggregates of next to nothing",
+    publishing(
+      ...times(100, media(Message.AGGREGATE, [...new Uint8Array(60_000).map((_, i) => (i % 15 === 0 ? 8 : 0))]))
+    ),
+    "LimitReached"
+  ],
+  [
+    "media on message streams of nobody",
+    publishing(...times(100, media(9, [0x17, 1], 0xffffffff), media(9, [0x17, 1], 16_777_216))),
+    "ProtocolViolation"
+  ],
   ["a window without a size", after(hex("02 000000 000000 05 00000000")), "ProtocolViolation"],
   ["a message of 16 MiB", after(hex("04 000000 ffffff 09 01000000")), "ProtocolViolation"],
   ["a chunk that continues nothing", after(hex("c7")), "ProtocolViolation"],
@@ -106,6 +256,65 @@ export const peers: ReadonlyArray<readonly [name: string, bytes: Uint8Array, rea
     Bytes.concat([hello, written({ ...connect, payload: connect.payload.slice(0, 30) })]),
     "CommandViolation"
   ],
+  ["a connect with a string of four gigabytes", connecting(`${connectName} 0c ffffffff 61`), "CommandViolation"],
+  ["a connect with a string beyond its end", connecting(`${connectName} 02 ffff 61`), "CommandViolation"],
+  ["a connect with an array of four billion", connecting(`${connectName} 0a ffffffff 05`), "CommandViolation"],
+  [
+    "a connect with a million values",
+    connecting(Bytes.concat([hex(`${connectName} 0a 00100000`), new Uint8Array(60_000).fill(5)])),
+    "CommandViolation"
+  ],
+  [
+    "a connect with an object without its end",
+    connecting(`${connectName} 03 0003 617070 02 0004 6c697665`),
+    "CommandViolation"
+  ],
+  ["a connect with an unknown marker", connecting(`${connectName} 12`), "CommandViolation"],
+  ["a connect with a reference to nothing", connecting(`${connectName} 07 ffff`), "CommandViolation"],
+  ["a connect with broken AMF3", connecting(`${connectName} 11 0a 07 01`), "CommandViolation"],
+  ["a connect whose object is a string", connecting(`${connectName} 02 0004 6c697665`), "Rejected"],
+  [
+    "a connect of JavaScript's own properties",
+    connecting(`${connectName} 03 0009 5f5f70726f746f5f5f 03 0003 617070 02 0004 6c697665 000009 000009`),
+    "Rejected"
+  ],
+  [
+    "messages without a command",
+    after(written(...times(100, { ...create, payload: hex("00 3ff0000000000000") }))),
+    "ProtocolViolation"
+  ],
+  [
+    "AMF3 commands without a selector",
+    after(
+      written(
+        ...times(
+          3,
+          { ...create, typeId: Message.COMMAND_AMF3, payload: hex("01") },
+          { ...create, typeId: Message.COMMAND_AMF3, payload: Bytes.empty }
+        )
+      )
+    ),
+    "ClientClosed",
+    "then FIN"
+  ],
+  [
+    "transaction ids of any kind",
+    after(
+      written(
+        ...["7ff8000000000001", "7ff0000000000000", "bff0000000000000", "8000000000000000"].map((id) => ({
+          ...create,
+          payload: hex(`02 000c 63726561746553747265616d 00 ${id} 05`)
+        }))
+      )
+    ),
+    "ClientClosed",
+    "then FIN"
+  ],
+  [
+    "an application of 60,000 characters",
+    Bytes.concat([hello, written(call("connect", [Amf.object({ app: "x".repeat(60_000) })]))]),
+    "Rejected"
+  ],
   ["no application", Bytes.concat([hello, written(call("connect", [null]))]), "Rejected"],
   [
     "an application that leads upwards",
@@ -131,6 +340,68 @@ export const peers: ReadonlyArray<readonly [name: string, bytes: Uint8Array, rea
     "another spelling of the name that is live",
     Bytes.concat([hello, written(connect, create, call("publish", [null, "/%67ood/?x=1"], 1))]),
     "PublishConflict"
+  ],
+  ["a second publish on its message stream", publishing(call("publish", [null, ""], 1)), "CommandViolation"],
+  [
+    "a stream without a name",
+    Bytes.concat([hello, written(connect, create, call("publish", [null, ""], 1))]),
+    "Rejected"
+  ],
+  [
+    "a query of 60,000 characters",
+    Bytes.concat([hello, written(connect, create, call("publish", [null, `q?${"a=b&".repeat(15_000)}`], 1))]),
+    "Rejected"
+  ],
+  ["streams beyond the limit", Bytes.concat([hello, written(connect, ...times(150, create))]), "ProtocolViolation"],
+  ["publish and play on one message stream", playing(call("publish", [null, "x"], 1)), "CommandViolation"],
+  [
+    "answers that nobody asked for",
+    after(written(...times(10, ...["_result", "_error", "onStatus", "onBWDone"].map((name) => call(name, [null]))))),
+    "ClientClosed",
+    "then FIN"
+  ],
+  [
+    "a player who changes its mind a thousand times",
+    playing(...times(500, call("pause", [null, true, 0], 1), call("receiveVideo", [null, true], 1))),
+    "LimitReached"
+  ],
+  [
+    "a player of what is not there",
+    Bytes.concat([hello, written(connect, create, call("play", [null, "nobody"], 1))]),
+    "ClientClosed",
+    "then FIN"
+  ],
+  [
+    "media after the end of the stream",
+    publishing(call("deleteStream", [null, 1]), ...times(30, media(9, [0x17, 1, 0, 0, 0, 1]))),
+    "ClientClosed",
+    "then FIN"
+  ],
+  [
+    "a publisher of all that stops players",
+    publishing(...dropped.map(([, typeId, payload]) => media(typeId, [...hex(payload)]))),
+    "ClientClosed",
+    "then FIN"
+  ],
+  [
+    "a publisher whose time jumps",
+    publishing(
+      ...[0, 0xffffd8f0, 3_600_000, 0xfffffff0, 16].map((timestamp) => ({
+        ...media(9, [0x17, 1, 0, 0, 0, 1]),
+        timestamp
+      }))
+    ),
+    "ClientClosed",
+    "then FIN"
+  ],
+  [
+    "a publisher of metadata without end",
+    publishing(
+      ...times(200, media(Message.DATA_AMF0, [...hex(`${onMetaData} 05`)])),
+      media(Message.DATA_AMF0, [...hex(onMetaData), 0x0c, 0, 0x20, 0, 0, ...new Array(0x200000).fill(0x61)])
+    ),
+    "ClientClosed",
+    "then FIN"
   ],
   [
     "a message stream that does not exist",

@@ -5,8 +5,10 @@
  * sends a frame, and in the end the viewer has every one of them, and the server nobody else.
  */
 import * as Net from "node:net"
+import * as Tls from "node:tls"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import { assert, layer } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
@@ -15,22 +17,37 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as App from "../../src/App.ts"
 import { RtmpConfig } from "../../src/config/RtmpConfig.ts"
+import { NodeCertificates } from "../../src/node/NodeCertificates.ts"
 import * as NodeCrypto from "../../src/node/NodeCrypto.ts"
 import * as NodeTransport from "../../src/node/NodeTransport.ts"
 import { RtmpServer } from "../../src/server/RtmpServer.ts"
 import type { ServerEvent } from "../../src/server/ServerEvents.ts"
 import * as TestClient from "../../src/testing/TestClient.ts"
 import * as Media from "../support/Media.ts"
+import * as TestAuthority from "../support/TestAuthority.ts"
 import { frames } from "../support/TestServer.ts"
-import { type How, peers } from "./Peers.ts"
+import { type How, peers, securePeers } from "./Peers.ts"
+
+const certificates = Layer.effect(
+  NodeCertificates,
+  Effect.gen(function* () {
+    const issued = yield* Effect.promise(async () =>
+      TestAuthority.forHosts(await TestAuthority.make("an authority"), "localhost")
+    )
+    const nothing = Context.get(yield* Layer.build(NodeCertificates.layerNone), NodeCertificates)
+    const context = Tls.createSecureContext({ cert: issued.certificate, key: issued.key })
+    return { ...nothing, contextOf: () => context }
+  })
+)
 
 const server = RtmpServer.layerStarted.pipe(
   Layer.provideMerge(App.layer),
   Layer.provide([
-    NodeTransport.layer,
+    NodeTransport.layer.pipe(Layer.provide(certificates)),
     NodeCrypto.layer,
     RtmpConfig.layer({
       listen: { host: "127.0.0.1", port: 0 },
+      tls: { enabled: true, selfSigned: true, host: "127.0.0.1", port: 0 },
       handshake: { timeout: "1 second" },
       session: { connectTimeout: "500 ms", idleTimeout: "800 ms" },
       publisher: { resumeGrace: 0 },
@@ -52,10 +69,9 @@ const client = Effect.flatMap(port, (port) =>
 )
 
 /** Sends bytes, and gives the reason with which the server closed the connection. */
-const attack = (bytes: Uint8Array, how: How): Effect.Effect<string, Error, RtmpServer | Scope.Scope> =>
+const attack = (to: number, bytes: Uint8Array, how: How): Effect.Effect<string, Error, RtmpServer | Scope.Scope> =>
   Effect.gen(function* () {
     const server = yield* RtmpServer
-    const to = yield* port
     const socket = yield* Effect.acquireRelease(
       Effect.sync(() => Net.connect({ port: to, host: "127.0.0.1", noDelay: true })),
       (socket) => Effect.sync(() => socket.destroy())
@@ -99,28 +115,33 @@ layer(server, { excludeTestServices: true, timeout: 60_000 })("beside a publishe
         yield* publisher.send(Media.videoHeader(), Media.audioHeader(), Media.keyframe(0))
         const viewer = yield* client
         yield* viewer.play(yield* viewer.open("live"), "good")
+        const all = [...peers, ...securePeers]
+        const { addresses } = yield* RtmpServer
+        const securePort = (yield* addresses).find(({ protocol }) => protocol === "rtmps")!.port
+        const plainPort = yield* port
         const outcomes: Array<string> = []
         let atMs = 0
-        for (const [name, bytes, , how] of peers) {
-          const reason = yield* Effect.scoped(attack(bytes, how ?? "at once"))
+        for (const [i, [name, bytes, , how]] of all.entries()) {
+          const to = i < peers.length ? plainPort : securePort
+          const reason = yield* Effect.scoped(attack(to, bytes, how ?? "at once"))
           outcomes.push(`${name}: ${reason}`)
           atMs += 20
           yield* publisher.send(Media.interFrame(atMs))
         }
         assert.deepStrictEqual(
           outcomes,
-          peers.map(([name, , reason]) => `${name}: ${reason}`)
+          all.map(([name, , reason]) => `${name}: ${reason}`)
         )
         const last = (yield* viewer.waitForMany(
-          2 + 1 + peers.length,
+          2 + 1 + all.length,
           (message) => message.typeId === 8 || message.typeId === 9
         )).length
-        assert.strictEqual(last, peers.length + 3)
+        assert.strictEqual(last, all.length + 3)
         assert.deepStrictEqual(frames(viewer), [
           "video header",
           "audio header",
           "key @0",
-          ...peers.map((_, i) => `inter @${(i + 1) * 20}`)
+          ...all.map((_, i) => `inter @${(i + 1) * 20}`)
         ])
         const after = yield* statistics
         assert.deepStrictEqual([after.connections, after.live.streams.length, after.live.viewers], [2, 1, 1])

@@ -64,7 +64,8 @@ describe("the endpoints of the server", () => {
             status: "ok",
             checks: [
               { name: "listening", ok: true, reason: "" },
-              { name: "memory", ok: true, reason: "" }
+              { name: "memory", ok: true, reason: "" },
+              { name: "callback", ok: true, reason: "" }
             ]
           }
         })
@@ -374,7 +375,8 @@ describe("probes and metrics", () => {
           status: "failing",
           checks: [
             { name: "listening", ok: false, reason: "the server moves its clients away" },
-            { name: "memory", ok: true, reason: "" }
+            { name: "memory", ok: true, reason: "" },
+            { name: "callback", ok: true, reason: "" }
           ]
         })
         assert.strictEqual((yield* Harness.request(port, "/healthz")).status, 200)

@@ -455,6 +455,7 @@ describe("LiveStream: what a publisher may send", () => {
     }
     const harness = new Harness().play("A0 V0 K a i")
     harness.stream.publish(mp3, 0)
+    harness.stream.publish(mp3, 0)
     harness.stream.flush(0)
     const joined = harness.join().messages(128)
     assert.deepStrictEqual(

@@ -6,6 +6,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
+import { TestClock } from "effect/testing"
 import { ConfigStore } from "../../src/config/ConfigStore.ts"
 import { RtmpConfig } from "../../src/config/RtmpConfig.ts"
 import { NodeCertificates } from "../../src/node/NodeCertificates.ts"
@@ -238,6 +239,31 @@ describe("certificates from files", () => {
       configure({ selfSigned: true, directory, ...files })
       yield* reload
       assert.strictEqual((yield* TestCertificates.serving(certificates, "localhost")).names, "DNS:a.test")
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("session tickets", () => {
+  it.effect("are encrypted with keys of the same 12 hours, for the certificates that are there then", () =>
+    Effect.gen(function* () {
+      const folder = yield* TestCertificates.folder
+      const files = store(folder, "a", yield* hosts(yield* authority, "a.test"))
+      const { certificates, maintain } = yield* TestCertificates.make(files)
+      yield* maintain
+      const keys = () => certificates.options().ticketKeys.toString("hex")
+      const [first, context] = [keys(), certificates.contextOf("a.test")]
+      const isRenewed = Effect.gen(function* () {
+        for (let turn = 0; turn < 100 && keys() === first; turn++) {
+          yield* Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
+        }
+        return keys() !== first
+      })
+      yield* TestClock.adjust("719 minutes")
+      assert.isFalse(yield* isRenewed)
+      yield* TestClock.adjust("1 minute")
+      assert.isTrue(yield* isRenewed)
+      assert.lengthOf(keys(), 96)
+      assert.notStrictEqual(certificates.contextOf("a.test"), context)
     }).pipe(Effect.scoped)
   )
 })

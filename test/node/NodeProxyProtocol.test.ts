@@ -19,7 +19,7 @@ const listening = (...args: [ListenOptions, Parameters<typeof NodeTransport.list
       (connection) => Effect.andThen(Queue.offer(connections, connection), Effect.never),
       args[1]
     )
-    return { connections, next: Queue.take(connections), port: listener.address.port }
+    return { connections, listener, next: Queue.take(connections), port: listener.address.port }
   })
 
 const dial = (port: number) =>
@@ -188,6 +188,25 @@ describe("a listener behind a load balancer", () => {
       assert.strictEqual(yield* read(connection, 5), "hello")
       assert.deepStrictEqual(connection.remote, { host: "192.0.2.7", port: 8080 })
       assert.strictEqual(connection.security?.serverName, "localhost")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("tells how many have not said whose they are, and drops those that are too many", () =>
+    Effect.gen(function* () {
+      const { listener, next, port } = yield* listening({
+        ...here,
+        proxyProtocol: { trusted: ["127.0.0.0/8"], maxWaiting: 2 }
+      })
+      const balancers = [yield* dial(port), yield* dial(port)]
+      // It is accepted behind the others.
+      yield* closed(yield* dial(port))
+      assert.strictEqual(listener.waiting?.(), 2)
+      balancers[0]!.write(v1)
+      yield* next
+      assert.strictEqual(listener.waiting?.(), 1)
+      balancers[1]!.write(v2, "latin1")
+      yield* next
+      assert.strictEqual(listener.waiting?.(), 0)
     }).pipe(Effect.scoped)
   )
 

@@ -5,7 +5,7 @@ import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import * as Tls from "node:tls"
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
@@ -209,6 +209,55 @@ describe("a secure listener", () => {
       }
       assert.strictEqual(connection.bufferedBytes(), 0)
     }).pipe(Effect.scoped)
+  )
+
+  it.live(
+    "encrypts a large write in pieces, and never joins those that wait, so that no connection keeps its size",
+    () =>
+      Effect.gen(function* () {
+        const { certificate: ca } = yield* shared
+        const sizes: Array<number> = []
+        const socket = Promise.withResolvers<Tls.TLSSocket>()
+        const { certificates } = certificatesOf(yield* server())
+        const made = Promise.withResolvers<Connection>()
+        const listener = Net.createServer({ pauseOnConnect: true }, (raw) => {
+          const remote = { host: "127.0.0.1", port: 0 }
+          made.resolve(
+            NodeTls.makeConnection(raw, remote, certificates, (tls, ...rest) => {
+              if (tls instanceof Tls.TLSSocket) socket.resolve(tls)
+              return NodeTransport.makeConnection(tls, ...rest)
+            })
+          )
+        })
+        yield* Effect.acquireRelease(
+          Effect.callback<void>((resume) => {
+            listener.listen(0, "127.0.0.1", () => resume(Effect.void))
+          }),
+          () => Effect.sync(() => listener.close())
+        )
+        const address = listener.address()
+        assert.isTrue(typeof address === "object" && address !== null)
+        const client = yield* dial(typeof address === "object" && address !== null ? address.port : 0, { ca })
+        client.write("x")
+        const connection = yield* Effect.promise(() => made.promise)
+        yield* connection.pull
+        const tls = yield* Effect.promise(() => socket.promise)
+        const { _write } = tls
+        tls._write = function (chunk, ...rest) {
+          sizes.push(chunk.length)
+          _write.call(this, chunk, ...rest)
+        }
+        const sent = Uint8Array.from({ length: 500_000 }, (_, i) => (i * 31) >> 3)
+        for (let at = 0; at < sent.length; at += 100_000) connection.write(sent.subarray(at, at + 100_000))
+        connection.end()
+        const received = yield* Effect.promise(() => client.toArray())
+        assert.isTrue(Buffer.concat(received).equals(sent))
+        assert.strictEqual(
+          sizes.reduce((sum, size) => sum + size, 0),
+          sent.length
+        )
+        assert.isAtMost(Math.max(...sizes), 32 * 1024)
+      }).pipe(Effect.scoped)
   )
 
   it.live("shows the certificate of the name that is asked for, and the usual one for any other", () =>
@@ -533,6 +582,36 @@ describe("a client certificate", () => {
       assert.isTrue(again.isSessionReused())
       assert.strictEqual(connection.security?.certificate?.publicKeySha256, client.publicKeySha256)
     }).pipe(Effect.scoped)
+  )
+
+  it.live.each(["TLSv1.2", "TLSv1.3"] as const)(
+    "is not let in by a session that began before its certificate expired (%s)",
+    (version) =>
+      Effect.gen(function* () {
+        const { certificate: ca } = yield* shared
+        const client = yield* studio
+        const made = certificatesOf(yield* server(), { requestCert: true, required: true, ca })
+        const { next, port } = yield* listening(made.certificates)
+        const options = { minVersion: version, maxVersion: version }
+        const first = yield* showing(client, options)(port)
+        const session = yield* Effect.forkScoped(
+          Effect.callback<Buffer>((resume) => {
+            first.once("session", (session) => resume(Effect.succeed(session)))
+          })
+        )
+        first.write("x")
+        yield* (yield* next).pull
+        const resumed = { ...options, session: yield* Fiber.join(session) }
+        // OpenSSL's clock stays where it is.
+        yield* Effect.acquireRelease(
+          Effect.sync(() => vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 200 * 365 * 86_400_000 })),
+          () => Effect.sync(() => vi.useRealTimers())
+        )
+        yield* showing(client, resumed)(port)
+        const error = yield* gone(yield* next)
+        assert.strictEqual(error.tls, "ClientCertificateUntrusted")
+        assert.include(error.detail, "CERT_HAS_EXPIRED")
+      }).pipe(Effect.scoped)
   )
 
   it("has names that cannot be taken for others", () => {

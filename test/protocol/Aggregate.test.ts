@@ -32,6 +32,23 @@ const tag = (typeId: number, timestamp: number, payload: Uint8Array): Uint8Array
     be(4, 11 + payload.length)
   )
 
+describe("count", () => {
+  it.each([
+    { what: "no tag", payload: [], tags: 0 },
+    { what: "one without the length behind it", payload: [...tag(8, 0, Uint8Array.of(1)).subarray(0, 12)], tags: 1 },
+    { what: "three", payload: [1, 2, 3].flatMap((n) => [...tag(9, n, counting(n * 100))]), tags: 3 },
+    { what: "one and half a header", payload: [...tag(8, 0, Uint8Array.of(1)), 8, 0, 0], tags: 1 }
+  ])("counts $what", ({ payload, tags }) => {
+    const bytes = Uint8Array.from(payload)
+    assert.strictEqual(Aggregate.count(bytes), tags)
+    assert.strictEqual(Aggregate.split(aggregate(0, bytes)).messages.length, tags)
+  })
+
+  it("stops at what is split", () => {
+    assert.strictEqual(Aggregate.count(new Uint8Array(15 * 5_000)), Aggregate.defaultLimits.maxSubMessages)
+  })
+})
+
 describe("split", () => {
   it("rebases the golden aggregate to its own time", () => {
     const bytes = hex(`04 001388 000027 16 01000000 08 000003 012CC8 00 000000 AF01AA 0000000E

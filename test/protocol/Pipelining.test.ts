@@ -130,6 +130,20 @@ describe("messages of next to nothing", () => {
     assert.strictEqual(oneRead([...opening, ...silence(20_000, 0)]).at(-1), "Close LimitReached")
   })
 
+  it("count in aggregates too", () => {
+    const tags = (count: number) =>
+      media(
+        22,
+        Array.from({ length: count * 15 }, (_, i) => (i % 15 === 0 ? 8 : 0))
+      )
+    const full = tags(4_096)
+    assert.strictEqual(oneRead([...opening, full, full]).length, 2 + 2)
+    assert.strictEqual(oneRead([...opening, full, full, full, full]).at(-1), "Close LimitReached")
+    // As many bytes without so many tags.
+    const large = media(22, [9, 0, 0xee, 0x80, 0, 0, 0, 0, 0, 0, 0, ...new Array(61_000).fill(0)])
+    assert.strictEqual(oneRead([...opening, large, large, large, large]).length, 2 + 4)
+  })
+
   it("may come for minutes at once, as silence sent ahead of time does", () => {
     assert.strictEqual(oneRead([...opening, ...silence(9_000, 3)]).length, 2 + 9_000)
   })

@@ -1,3 +1,5 @@
+import * as Http from "node:http"
+import type * as Net from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -6,6 +8,7 @@ import * as Stream from "effect/Stream"
 import type { AccessAttempt } from "../../src/access/AccessPolicy.ts"
 import { ConfigStore } from "../../src/config/ConfigStore.ts"
 import type { RtmpConfigInput } from "../../src/config/RtmpConfig.ts"
+import { Health } from "../../src/observability/Health.ts"
 import { AccessControl } from "../../src/server/AccessControl.ts"
 import { RtmpServer } from "../../src/server/RtmpServer.ts"
 import * as Harness from "../http/AdminHarness.ts"
@@ -125,6 +128,24 @@ describe("stream keys", () => {
 })
 
 describe("the access list", () => {
+  it.effect("is not got around by the cut of an address: it is about the stream, whose key is the same", () =>
+    run(
+      { acl: { rules: ["deny all application=studio"] } },
+      Effect.gen(function* () {
+        yield* TestServer.publisher("x")
+        for (const [application, name] of [
+          ["", "studio/x"],
+          ["studio", "x"],
+          ["studio/a", "x"]
+        ] as const) {
+          assert.notStrictEqual(yield* attempt("publish", name, application), granted, application)
+          assert.match(yield* attempt("play", name, application), /Play.Failed|Connect.Rejected/, application)
+        }
+        assert.strictEqual(yield* attempt("publish", "studio/x", "live"), granted)
+      })
+    )
+  )
+
   it.effect("refuses by address, for an application and an action", () =>
     run(
       { acl: { rules: ["deny all application=closed", "deny all application=live actions=publish"] } },
@@ -181,6 +202,129 @@ describe("a reload", () => {
         assert.isTrue((yield* (yield* AccessControl).state).open)
       })
     )
+  )
+})
+
+/** A callback that leaves its questions open until the test answers them. */
+const hook = Effect.acquireRelease(
+  Effect.callback<Hook>((resume) => {
+    const open: Array<Http.ServerResponse> = []
+    const waiting: Array<(response: Http.ServerResponse) => void> = []
+    const server = Http.createServer((request, response) => {
+      request.resume()
+      const next = waiting.shift()
+      if (next === undefined) open.push(response)
+      else next(response)
+    })
+    server.listen(0, "127.0.0.1", () => {
+      resume(
+        Effect.succeed({
+          url: `http://127.0.0.1:${(server.address() as Net.AddressInfo).port}/`,
+          server,
+          open,
+          asked: Effect.callback<Http.ServerResponse>((resume) => {
+            const response = open.shift()
+            if (response === undefined) waiting.push((response) => resume(Effect.succeed(response)))
+            else resume(Effect.succeed(response))
+          })
+        })
+      )
+    })
+  }),
+  ({ server }) =>
+    Effect.sync(() => {
+      server.closeAllConnections()
+      server.close()
+    })
+)
+
+interface Hook {
+  readonly url: string
+  readonly server: Http.Server
+  /** Questions that nobody has waited for. */
+  readonly open: ReadonlyArray<Http.ServerResponse>
+  readonly asked: Effect.Effect<Http.ServerResponse>
+}
+
+describe("a callback that is down", () => {
+  const down = (fallback: "allow" | "deny") => ({
+    auth: { callback: { url: "http://127.0.0.1:1/", maxFailures: 2, openFor: "10 seconds", fallback } }
+  })
+  const callback = Effect.flatMap(Health, ({ ready }) =>
+    Effect.map(ready, ({ checks, status }) => {
+      const { ok, reason } = checks.find(({ name }) => name === "callback")!
+      return [ok, reason, status]
+    })
+  )
+
+  it.effect("is a reason not to send clients, until it is to be asked again, for else nobody would find out", () =>
+    run(
+      down("deny"),
+      Effect.gen(function* () {
+        assert.deepStrictEqual(yield* callback, [true, "", "ok"])
+        for (let i = 0; i < 2; i++) assert.strictEqual(yield* attempt("publish", "a"), denied)
+        const refused = "auth.callback.url does not answer: clients are refused"
+        assert.deepStrictEqual(yield* callback, [false, refused, "failing"])
+        yield* TestServer.pass("10 seconds")
+        assert.deepStrictEqual(yield* callback, [true, "", "ok"])
+        yield* attempt("publish", "a")
+        assert.deepStrictEqual(yield* callback, [false, refused, "failing"])
+        yield* reload({ auth: {} })
+        assert.deepStrictEqual(yield* callback, [true, "", "ok"])
+      })
+    )
+  )
+
+  it.effect("is a remark only where everybody is let in meanwhile", () =>
+    run(
+      down("allow"),
+      Effect.gen(function* () {
+        for (let i = 0; i < 2; i++) assert.strictEqual(yield* attempt("publish", `a${i}`), granted)
+        assert.deepStrictEqual(yield* callback, [true, "auth.callback.url does not answer", "ok"])
+      })
+    )
+  )
+})
+
+describe("what changes while somebody waits for an answer", () => {
+  it.effect("counts: a key that is revoked meanwhile opens nothing, and nobody is left behind with it", () =>
+    Effect.gen(function* () {
+      const { asked, open, url } = yield* hook
+      yield* run(
+        { auth: { keys: { enabled: true }, callback: { url } } },
+        Effect.gen(function* () {
+          const control = yield* AccessControl
+          const { info, key } = yield* control.createKey({})
+          const waiting = yield* Effect.forkScoped(attempt("publish", `a?key=${Redacted.value(key)}`))
+          const response = yield* asked
+          yield* control.revokeKey(info.id)
+          response.writeHead(200).end()
+          assert.strictEqual(yield* Fiber.join(waiting), denied)
+          assert.deepStrictEqual(yield* control.sessions(info.credential), [])
+          assert.lengthOf(open, 0)
+        })
+      )
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("counts: a callback that a reload replaces is not taken for one that is down", () =>
+    Effect.gen(function* () {
+      const first = yield* hook
+      const second = yield* hook
+      const callback = { url: first.url, fallback: "allow" } as const
+      yield* run(
+        { auth: { callback } },
+        Effect.gen(function* () {
+          const waiting = yield* Effect.forkScoped(attempt("publish", "a"))
+          yield* first.asked
+          const reloading = yield* Effect.forkScoped(reload({ auth: { callback: { ...callback, url: second.url } } }))
+          const response = yield* second.asked
+          response.writeHead(403).end()
+          assert.strictEqual(yield* Fiber.join(waiting), denied)
+          yield* Fiber.join(reloading)
+        })
+      )
+    }).pipe(Effect.scoped)
   )
 })
 

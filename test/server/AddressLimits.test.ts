@@ -11,6 +11,7 @@ const { client, events, pass, settle } = TestServer
 const options: AddressLimitOptions = {
   maxConnections: 100,
   maxConnectionsPerAddress: 3,
+  maxPendingHandshakesPerAddress: 0,
   acceptRatePerAddress: 0,
   acceptRate: 0,
   ipv6PrefixBits: 64,
@@ -134,6 +135,45 @@ describe("the limits of an address", () => {
     limits.reconfigure({ ...options, maxConnectionsPerAddress: 0 }, 0)
     assert.strictEqual(enter("192.0.2.1"), undefined)
   })
+})
+
+describe("an address with handshakes that it does not finish", () => {
+  it("is held to so many, and gets a place for each that it finishes", () => {
+    const { enter, limits } = make({ maxPendingHandshakesPerAddress: 2 })
+    assert.deepStrictEqual(
+      [1, 2, 3].map(() => enter("192.0.2.1")),
+      [undefined, undefined, "addressHandshakes"]
+    )
+    assert.strictEqual(enter("192.0.2.2"), undefined)
+    limits.settled("192.0.2.1")
+    assert.deepStrictEqual(
+      [1, 2].map(() => enter("192.0.2.1")),
+      [undefined, "address"]
+    )
+  })
+
+  it.effect("is refused beyond, whether they come to an end, break off or time out", () =>
+    Effect.gen(function* () {
+      const log = yield* events
+      const refusals = () => log.filter((event) => event._tag === "ConnectionRefused").map(({ limit }) => limit)
+      const [first, second] = [yield* client, yield* client]
+      yield* settle
+      assert.deepStrictEqual(refusals(), [])
+      yield* (yield* client).waitForClose
+      yield* settle
+      assert.deepStrictEqual(refusals(), ["addressHandshakes"])
+      yield* first.open("live")
+      yield* second.end
+      yield* settle
+      const again = [yield* client, yield* client]
+      yield* settle
+      yield* pass("1100 millis")
+      assert.deepStrictEqual(refusals(), ["addressHandshakes"])
+      yield* pass("10 seconds")
+      for (const one of again) yield* one.waitForClose
+      yield* (yield* client).open("live")
+    }).pipe(Effect.provide(TestServer.layer({ limits: { maxPendingHandshakesPerAddress: 2, exemptNetworks: "" } })))
+  )
 })
 
 describe("an address that asks for too much", () => {

@@ -10,6 +10,7 @@ import {
 } from "../../src/access/Authenticator.ts"
 import * as Command from "../../src/protocol/Command.ts"
 import type * as Message from "../../src/protocol/Message.ts"
+import type { ClientRole } from "../../src/protocol/Session.ts"
 import { RtmpServer } from "../../src/server/RtmpServer.ts"
 import * as TestClient from "../../src/testing/TestClient.ts"
 import * as Media from "../support/Media.ts"
@@ -53,6 +54,39 @@ describe("what is granted", () => {
           ["publish", "ann"]
         ]
       )
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("is asked for with what the client looks like: an encoder, a player, or neither", () => {
+    const { layer, requests } = grants({})
+    const clients: ReadonlyArray<readonly [Readonly<Record<string, string>>, ClientRole]> = [
+      [{ flashVer: "FMLE/3.0 (compatible; FMSc/1.0)", type: "nonprivate" }, "publisher"],
+      [{ flashVer: "fmle/3.0" }, "publisher"],
+      // librtmp in rtmpsink.
+      [{ flashVer: "LNX 10,0,32,18", type: "nonprivate" }, "publisher"],
+      [{ flashVer: "LNX 9,0,124,2" }, "player"],
+      [{ flashver: "WIN 11,5,502,146" }, "player"],
+      [{ flashVer: "Encoder 1.0" }, "unknown"],
+      [{}, "unknown"]
+    ]
+    return Effect.gen(function* () {
+      for (const [members, role] of clients) {
+        requests.length = 0
+        const from = yield* client
+        yield* from.handshake
+        yield* from.connect("live", members)
+        yield* from.publish(yield* from.createStream, role)
+        assert.deepStrictEqual(
+          requests.map(({ action, role }) => [action, role]),
+          [
+            ["connect", role],
+            ["publish", role]
+          ],
+          JSON.stringify(members)
+        )
+        yield* from.end
+        yield* pass("3 seconds")
+      }
     }).pipe(Effect.provide(layer))
   })
 

@@ -19,6 +19,7 @@ const noted = (config: RtmpConfigInput) => {
   const closed: Array<string> = []
   const died: Array<Deferred.Deferred<TransportError>> = []
   const failing = new Set<number>()
+  const balancers = { waiting: 0 }
   const transport = Layer.effect(
     Transport,
     Effect.map(Transport, (inner) =>
@@ -37,7 +38,8 @@ const noted = (config: RtmpConfigInput) => {
               close: Effect.sync(() => {
                 closed.push(`${options.port}`)
               }),
-              died: Deferred.await(death)
+              died: Deferred.await(death),
+              waiting: () => balancers.waiting
             }
           })
       })
@@ -54,7 +56,7 @@ const noted = (config: RtmpConfigInput) => {
     ]),
     Layer.provide(Logger.layer([]))
   )
-  return { closed, died, failing, layer, opened }
+  return { balancers, closed, died, failing, layer, opened }
 }
 
 const tls = { enabled: true, selfSigned: true }
@@ -87,6 +89,29 @@ describe("a server with several listeners", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.effect.each([
+    { limits: { maxConnections: 3 }, limit: "connections" },
+    { limits: { maxPendingHandshakes: 3 }, limit: "handshakes" }
+  ])("counts those among its $limit whom a load balancer has not named yet", ({ limit, limits }) => {
+    const { balancers, layer, opened } = noted({ tls, limits, listen: { enabled: false } })
+    return Effect.gen(function* () {
+      const server = yield* RtmpServer
+      const log = yield* TestServer.events
+      yield* server.start
+      assert.strictEqual(opened[0]!.proxyProtocol?.maxWaiting, "maxPendingHandshakes" in limits ? 3 : 1_000)
+      const refused = () => log.flatMap((event) => (event._tag === "ConnectionRefused" ? [event.limit] : []))
+      balancers.waiting = 2
+      yield* TestServer.client
+      yield* TestServer.settle
+      assert.deepStrictEqual(refused(), [])
+      yield* (yield* TestServer.client).waitForClose
+      yield* TestServer.settle
+      assert.deepStrictEqual(refused(), [limit])
+      balancers.waiting = 0
+      yield* (yield* TestServer.client).open("live")
+    }).pipe(Effect.provide(layer))
+  })
+
   it.effect("can have RTMPS alone, whose address is then the first", () => {
     const { layer } = noted({ listen: { enabled: false }, tls: { ...tls, port: 443 } })
     return Effect.gen(function* () {
@@ -104,6 +129,8 @@ describe("a server with several listeners", () => {
       const server = yield* RtmpServer
       const error = yield* Effect.flip(server.start)
       assert.strictEqual(error.reason, "AddressInUse")
+      assert.include(error.message, "tls.port (RTMP_TLS_PORT)")
+      assert.notInclude(error.message, "listen.")
       assert.deepStrictEqual([yield* server.lifecycle, yield* server.address], ["Stopped", undefined])
       failing.clear()
       yield* server.start

@@ -33,6 +33,7 @@ const texts: Readonly<Record<string, string>> = {
   "config/systemd/effect-rtmp.service": SystemdUnits.service(defaults, "single"),
   "config/systemd/effect-rtmp@.service": SystemdUnits.service(defaults, "instance"),
   "config/systemd/effect-rtmp.socket": SystemdUnits.socket(1935, "single"),
+  "config/systemd/effect-rtmp-tls.socket": SystemdUnits.socket(1936, "single", "rtmps"),
   "config/systemd/effect-rtmp.sysusers": SystemdUnits.sysusers,
   "config/launchd/effect-rtmp.plist": LaunchdPlist.plist(launchd),
   "config/windows/effect-rtmp.xml": WindowsService.description(windows),

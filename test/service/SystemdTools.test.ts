@@ -40,10 +40,19 @@ describe(`the units, as systemd reads them${noAnalyze}`, () => {
           {
             "effect-rtmp.service": SystemdUnits.service(settings, "single"),
             "effect-rtmp.socket": SystemdUnits.socket(1935, "single"),
+            "effect-rtmp-tls.socket": SystemdUnits.socket(1936, "single", "rtmps"),
             "effect-rtmp@.service": SystemdUnits.service(settings, "instance"),
-            "effect-rtmp@.socket": SystemdUnits.socket(1936, "instance")
+            "effect-rtmp@.socket": SystemdUnits.socket(1937, "instance"),
+            "effect-rtmp-tls@.socket": SystemdUnits.socket(1938, "instance", "rtmps")
           },
-          ["effect-rtmp.service", "effect-rtmp.socket", "effect-rtmp@studio.service", "effect-rtmp@studio.socket"]
+          [
+            "effect-rtmp.service",
+            "effect-rtmp.socket",
+            "effect-rtmp-tls.socket",
+            "effect-rtmp@studio.service",
+            "effect-rtmp@studio.socket",
+            "effect-rtmp-tls@studio.socket"
+          ]
         )
         assert.strictEqual(result.stderr, "")
         assert.strictEqual(result.status, 0)

@@ -232,7 +232,9 @@ const inStore = <A>(
 const tellWhere = (where: Where, what: string): Effect.Effect<void> =>
   where._tag === "Server"
     ? Effect.void
-    : Console.error(`no server answers: ${what} in the store in ${Table.safe(where.directory)}`)
+    : Console.error(
+        `no server answers: ${what} in the store in ${Table.safe(where.directory)}, which a server reads at its start`
+      )
 
 const scopeOf = ({ actions, application, stream }: Key): string =>
   [
