@@ -74,6 +74,8 @@ const startServer = async (folder: string): Promise<Server> => {
       RTMP_LISTEN_HOST: "127.0.0.1",
       RTMP_LISTEN_PORT: "0",
       RTMP_HTTP_PORT: "0",
+      // Hostile peers publish, too, and must not take the places of those who are counted.
+      RTMP_LIMITS_MAX_PUBLISHERS: "100",
       RTMP_LOG_FORMAT: "json",
       RTMP_LOG_OUTPUT: "stdout",
       RTMP_SHUTDOWN_GRACE: "2 seconds"
