@@ -46,7 +46,8 @@ const scalar = (value: unknown, inFlow: boolean): string => {
 }
 
 const flowWord = /^[\p{L}\p{N}_][\p{L}\p{N}_./-]*(?: [\p{L}\p{N}_./-]+)*$/u
-const blockWord = /^[\p{L}\p{N}_/][\p{L}\p{N}_./:@%+-]*(?: [\p{L}\p{N}_./@%+-]+)*$/u
+// A colon with a blank behind it would make a mapping.
+const blockWord = /^[\p{L}\p{N}_/](?:[\p{L}\p{N}_./@%+-]|:(?! ))*(?: [\p{L}\p{N}_./@%+-]+)*$/u
 const looksTyped = /^(?:null|true|false|(?:\.\d+|\d+(?:\.\d*)?)(?:e[-+]?\d+)?|0x[\da-f]+|0o[0-7]+|\.inf|\.nan)$|:$/i
 const unsafe = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu
 
