@@ -24,6 +24,7 @@ import * as Meters from "../live/LiveMeters.ts"
 import type { RegistryStatistics } from "../live/Registry.ts"
 import type { AnomalyKind } from "../protocol/Session.ts"
 import * as CloseReason from "./CloseReason.ts"
+import { doorLimits } from "./DoorLimit.ts"
 import * as Instruments from "./Instruments.ts"
 import { other } from "./Instruments.ts"
 import * as StreamSeries from "./StreamSeries.ts"
@@ -73,26 +74,11 @@ export const anomalyKinds = [
 ] as const
 
 /**
- * Limits that can be reached, as labels: those that refuse a connection (`connections`, `handshakes`, `memory`, `files`;
- * `address`, `addressHandshakes` and `addressRate`: of one address; `rate`: of all; `access`: the address is not listened to), and those that
- * end one (`outbox`: the viewer fell too far behind; `stall`: it took nothing for too long; `session`: it asked for
- * more than one may, or than there is room for).
+ * Limits that can be reached, as labels: those that refuse a connection (`doorLimits`), and those that end one (`outbox`: the
+ * viewer fell too far behind; `stall`: it took nothing for too long; `session`: it asked for more than one may, or than
+ * there is room for).
  */
-export const limits = [
-  "connections",
-  "address",
-  "addressHandshakes",
-  "addressRate",
-  "rate",
-  "handshakes",
-  "memory",
-  "files",
-  "access",
-  "outbox",
-  "stall",
-  "session",
-  other
-] as const
+export const limits = [...doorLimits, "outbox", "stall", "session", other] as const
 
 /**
  * The reasons for which a connection ends and an operator may want to look into: errors, as labels. Beside them stands

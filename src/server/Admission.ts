@@ -3,6 +3,7 @@
  */
 import * as Context from "effect/Context"
 import type { AccessDeniedReason } from "../access/Authenticator.ts"
+import { doorLimits } from "../observability/DoorLimit.ts"
 
 /** How much memory is left. */
 export interface MemoryStatusShape {
@@ -39,18 +40,7 @@ export interface AdmissionLimits {
 }
 
 /** What a connection is refused for. */
-export const refusalLimits = [
-  "connections",
-  "address",
-  "addressHandshakes",
-  "addressRate",
-  "rate",
-  "handshakes",
-  "memory",
-  "files",
-  "access",
-  "draining"
-] as const
+export const refusalLimits = [...doorLimits, "draining"] as const
 
 /** What a connection is refused for, as a label. */
 export type RefusalLimit = (typeof refusalLimits)[number]

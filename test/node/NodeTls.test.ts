@@ -560,22 +560,32 @@ describe("a client certificate", () => {
     })
   )
 
+  /** Connects once, and gives what a client needs to resume that session. */
+  const sessionOf = Effect.fnUntraced(function* (
+    client: TestAuthority.Issued,
+    version: Tls.SecureVersion,
+    port: number,
+    next: Effect.Effect<Connection>
+  ) {
+    const options = { minVersion: version, maxVersion: version }
+    const first = yield* showing(client, options)(port)
+    const session = yield* Effect.forkScoped(
+      Effect.callback<Buffer>((resume) => {
+        first.once("session", (session) => resume(Effect.succeed(session)))
+      })
+    )
+    first.write("x")
+    yield* (yield* next).pull
+    return { ...options, session: yield* Fiber.join(session) }
+  })
+
   it.live.each(["TLSv1.2", "TLSv1.3"] as const)("is known again in a session that is resumed (%s)", (version) =>
     Effect.gen(function* () {
       const { certificate: ca } = yield* shared
       const client = yield* studio
       const made = certificatesOf(yield* server(), { requestCert: true, required: true, ca })
       const { next, port } = yield* listening(made.certificates)
-      const options = { minVersion: version, maxVersion: version }
-      const first = yield* showing(client, options)(port)
-      const session = yield* Effect.forkScoped(
-        Effect.callback<Buffer>((resume) => {
-          first.once("session", (session) => resume(Effect.succeed(session)))
-        })
-      )
-      first.write("x")
-      yield* (yield* next).pull
-      const again = yield* showing(client, { ...options, session: yield* Fiber.join(session) })(port)
+      const again = yield* showing(client, yield* sessionOf(client, version, port, next))(port)
       again.write("x")
       const connection = yield* next
       yield* connection.pull
@@ -592,16 +602,7 @@ describe("a client certificate", () => {
         const client = yield* studio
         const made = certificatesOf(yield* server(), { requestCert: true, required: true, ca })
         const { next, port } = yield* listening(made.certificates)
-        const options = { minVersion: version, maxVersion: version }
-        const first = yield* showing(client, options)(port)
-        const session = yield* Effect.forkScoped(
-          Effect.callback<Buffer>((resume) => {
-            first.once("session", (session) => resume(Effect.succeed(session)))
-          })
-        )
-        first.write("x")
-        yield* (yield* next).pull
-        const resumed = { ...options, session: yield* Fiber.join(session) }
+        const resumed = yield* sessionOf(client, version, port, next)
         // OpenSSL's clock stays where it is.
         yield* Effect.acquireRelease(
           Effect.sync(() => vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 200 * 365 * 86_400_000 })),
