@@ -44,6 +44,7 @@ import {
 import { Snapshot } from "./Snapshot.ts"
 import * as StreamEvents from "./StreamEvents.ts"
 import type { TrackStatistics } from "./TrackStats.ts"
+import type { BatchLanes } from "./ViewerSink.ts"
 
 /** A snapshot of a stream. */
 export interface LiveStreamStatistics {
@@ -99,6 +100,9 @@ export interface LiveStreamConfig {
 
 const ignore = () => {}
 
+// The lane of a viewer that has none, or is not on the fast path.
+const noLane = -1
+
 /** A live stream. Made by `make`, or by a `StreamRegistry`. */
 export class LiveStream implements OutboxOwner {
   /** The stream, as `app/name`. */
@@ -121,6 +125,9 @@ export class LiveStream implements OutboxOwner {
   #metadataClearedAt = -1
 
   #viewers: Array<Outbox | undefined> = []
+  /** Beside the viewers: the lanes of those who are on the fast path, so that the fan-out loop touches no viewer for them. */
+  readonly #lanes: Array<BatchLanes | undefined> = []
+  readonly #laneOf: Array<number> = []
   #viewerCount = 0
   #viewersPeak = 0
   #nextViewerId = 1
@@ -253,6 +260,8 @@ export class LiveStream implements OutboxOwner {
     outbox.adopt(this)
     outbox.index = this.#viewers.length
     this.#viewers.push(outbox)
+    this.#lanes.push(outbox.sink.lane?.lanes)
+    this.#laneOf.push(noLane)
     this.#viewerCount++
     this.#viewersPeak = Math.max(this.#viewersPeak, this.#viewerCount)
     this.#emit({
@@ -346,16 +355,26 @@ export class LiveStream implements OutboxOwner {
     return this.#sharedFrames - (this.#isAhead(viewer) ? this.#batchFrames : 0)
   }
 
+  /** A viewer came on the fast path, or left it. Called by the viewer itself. */
+  fastChanged({ fast, index, sink }: Outbox): void {
+    this.#laneOf[index] = fast ? (sink.lane?.lane ?? noLane) : noLane
+  }
+
   /** A viewer is gone. Called by the viewer itself. */
   released(outbox: Outbox, nowMs: number, reason: EndReason | OverflowReason | "Left"): void {
     if (this.#delivering) {
       // The list is being walked: leave a hole, and close it afterwards.
       this.#viewers[outbox.index] = undefined
+      this.#laneOf[outbox.index] = noLane
       this.#holes = true
     } else {
       const last = this.#viewers.pop()!
+      const lanes = this.#lanes.pop()
+      const lane = this.#laneOf.pop()!
       if (last !== outbox) {
         this.#viewers[outbox.index] = last
+        this.#lanes[outbox.index] = lanes
+        this.#laneOf[outbox.index] = lane
         last.index = outbox.index
       }
     }
@@ -487,6 +506,8 @@ export class LiveStream implements OutboxOwner {
 
   #deliver(batch: Batch.Batch, nowMs: number): void {
     const viewers = this.#viewers
+    const lanes = this.#lanes
+    const laneOf = this.#laneOf
     // Who joins from a sink's callback has the batch from the caches already.
     const count = viewers.length
     const { bytes, frames } = batch
@@ -500,13 +521,16 @@ export class LiveStream implements OutboxOwner {
     this.#deliveredBelow = count
     try {
       for (let i = 0; i < count; i++) {
+        const lane = laneOf[i]!
+        const taken = lane === noLane ? noLane : lanes[i]!.write(lane, bytes)
+        if (taken === length) continue
         const viewer = viewers[i]
         if (viewer === undefined) continue
         this.#deliveredTo = i
         if (viewer.fast) {
           let more = true
           try {
-            more = viewer.writeBatch(bytes)
+            more = viewer.writeBatch(taken > 0 ? bytes.subarray(taken) : bytes)
           } catch {
             viewer.overflow("SinkFailed", nowMs)
           }
@@ -559,9 +583,13 @@ export class LiveStream implements OutboxOwner {
       const viewer = viewers[i]
       if (viewer === undefined) continue
       viewer.index = kept
+      this.#lanes[kept] = this.#lanes[i]
+      this.#laneOf[kept] = this.#laneOf[i]!
       viewers[kept++] = viewer
     }
     viewers.length = kept
+    this.#lanes.length = kept
+    this.#laneOf.length = kept
     this.#holes = false
   }
 }

@@ -41,6 +41,8 @@ export interface OutboxOwner {
   /** Bytes and frames of the batches that its viewers were given unseen, up to the last one that this viewer got. */
   readonly sharedBytes: (viewer: Outbox) => number
   readonly sharedFrames: (viewer: Outbox) => number
+  /** The viewer is, or is not any more, one whose next batch can be handed over unseen. */
+  readonly fastChanged: (viewer: Outbox) => void
 }
 
 /** What a joiner is given before the live batches. */
@@ -65,7 +67,7 @@ export class Outbox {
   readonly id: number
   /** The message stream id that the viewer's messages carry. */
   readonly messageStreamId: number
-  /** Whether the next batch can be handed over unseen. Read by the fan-out loop, written here only. */
+  /** Whether the next batch can be handed over unseen: in its lane, where it has one. Written here only. */
   fast = false
   /** The place in the owner's list of viewers. Written by the owner only; -1 where there is none. */
   index = -1
@@ -393,9 +395,12 @@ export class Outbox {
       this.#frames = this.frames
     }
     this.fast = fast
-    if (!fast || this.#owner === undefined) return
-    this.#fastSinceBytes = this.#owner.sharedBytes(this)
-    this.#fastSinceFrames = this.#owner.sharedFrames(this)
+    const owner = this.#owner
+    if (owner === undefined) return
+    owner.fastChanged(this)
+    if (!fast) return
+    this.#fastSinceBytes = owner.sharedBytes(this)
+    this.#fastSinceFrames = owner.sharedFrames(this)
   }
 
   #writeRun(

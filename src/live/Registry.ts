@@ -224,7 +224,7 @@ export class Registry {
     this.#blocked = new BlockedViewers(this.#onDeadline)
     const none = () => 0
     const released = (outbox: Outbox) => this.#forgetWaiter(outbox)
-    this.#waitingOwner = { released, videoTracks: none, sharedBytes: none, sharedFrames: none }
+    this.#waitingOwner = { released, videoTracks: none, sharedBytes: none, sharedFrames: none, fastChanged: none }
     this.#claimOwner = {
       mediaCame: (entry, nowMs) => this.#mediaCame(entry, nowMs),
       publicationEnded: (publication, reason, nowMs) => this.#publicationEnded(publication, reason, nowMs)

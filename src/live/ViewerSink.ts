@@ -24,6 +24,24 @@ export interface DropReport {
 }
 
 /**
+ * Sockets by number. A loop that hands a batch to a thousand viewers takes most of its time to fetch what belongs to each
+ * of them from memory; a number and an array of descriptors behind it stay in the processor's cache.
+ */
+export interface BatchLanes {
+  /**
+   * Writes at once what the socket takes, and gives back how many bytes that were. The viewer's sink is given the rest to
+   * write, and all of it where -1 comes back: then nothing was written. Must not throw. A socket that broke takes everything.
+   */
+  readonly write: (lane: number, bytes: Uint8Array) => number
+}
+
+/** One socket among others. The number is its own for as long as viewers write to it. */
+export interface BatchLane {
+  readonly lanes: BatchLanes
+  readonly lane: number
+}
+
+/**
  * Where a viewer's bytes go, and what it is told. Given by the server; every call is synchronous and must be quick.
  */
 export interface ViewerSink {
@@ -37,6 +55,8 @@ export interface ViewerSink {
    * and viewer, so it should do nothing but write: `false` is followed by a call of `onFull`.
    */
   readonly writeBatch?: (bytes: Uint8Array) => boolean
+  /** Where batches go instead of to `writeBatch`, which is given what the lane did not take. */
+  readonly lane?: BatchLane | undefined
   /** `writeBatch` has found the socket full: ask for a call of `Outbox.drained`. */
   readonly onFull?: () => void
   /** The stream is there; the first `write` follows. Called at most once. */

@@ -47,15 +47,16 @@ const keepAliveInitialDelayMs = 30_000
 
 /**
  * Makes a connection of a `net.Socket` that is paused. It takes over the events of the socket. `remote` is the client where
- * that is not the peer, `toError` says what an error of the socket means, and `direct` writes past the socket, which must
- * be a plain one.
+ * that is not the peer, `toError` says what an error of the socket means, and `lanes` write past the socket, which must
+ * be a plain one; whoever handles the connection to its end then releases its lane.
  */
 export const makeConnection = (
   socket: Net.Socket,
   remote: Endpoint = peerOf(socket),
   toError: (cause: Error) => TransportError = brokeOff,
-  direct?: DirectWrite.DirectWrite
+  lanes?: DirectWrite.Lanes
 ): Connection => {
+  const lane = lanes?.open(socket) ?? DirectWrite.none
   const write = (bytes: Uint8Array): boolean => {
     if (!socket.writable) return true
     socket.write(bufferOf(bytes))
@@ -72,13 +73,14 @@ export const makeConnection = (
     remote,
     pull: makePull(socket, toError),
     write:
-      direct === undefined
+      lanes === undefined || lane === DirectWrite.none
         ? write
         : (bytes) => {
-            const taken = direct.write(bytes)
+            const taken = lanes.write(lane, bytes)
             if (taken === bytes.length) return true
             return write(taken > 0 ? bytes.subarray(taken) : bytes)
           },
+    lane: lanes === undefined || lane === DirectWrite.none ? undefined : { lanes, lane },
     bufferedBytes: () => socket.writableLength,
     onDrain: (callback) => {
       if (socket.writableLength === 0) {
@@ -102,7 +104,7 @@ export const makeConnection = (
       })
     },
     end: () => {
-      direct?.close()
+      if (lane !== DirectWrite.none) lanes?.close(lane)
       if (socket.writable) socket.end()
     },
     destroy: () => {
@@ -110,9 +112,6 @@ export const makeConnection = (
     }
   }
 }
-
-const plain = (socket: Net.Socket, remote?: Endpoint): Connection =>
-  makeConnection(socket, remote, brokeOff, DirectWrite.make(socket))
 
 /**
  * Opens a TCP listener; the contract is that of `Transport`.
@@ -129,6 +128,8 @@ export const listen = (
 ): Effect.Effect<Listener, TransportError, Scope.Scope> =>
   Effect.gen(function* () {
     const runFork = Effect.runForkWith(yield* Effect.context<never>())
+    const lanes = new DirectWrite.Lanes()
+    const plain = (socket: Net.Socket, remote?: Endpoint): Connection => makeConnection(socket, remote, brokeOff, lanes)
     const connect = options.secure === true ? yield* secured(options, certificates) : plain
     const door = options.proxyProtocol === undefined ? undefined : yield* doorFor(options.proxyProtocol)
     const serving = new Map<Net.Socket, Fiber.Fiber<void>>()
@@ -144,6 +145,7 @@ export const listen = (
       fiber.addObserver(() => {
         serving.delete(socket)
         socket.destroy()
+        if (connection.lane !== undefined) lanes.release(connection.lane.lane)
       })
     }
     server.on("connection", (socket) => {

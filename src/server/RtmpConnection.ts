@@ -371,6 +371,7 @@ export class RtmpConnection implements Deadline {
       },
       // Closer to the socket than `write`: what it touches besides is what fan-out costs.
       writeBatch: this.transport.write,
+      lane: this.transport.lane,
       onFull,
       full: () => this.transport.bufferedBytes() > 0,
       whenDrained: () => this.transport.onDrain(drained),

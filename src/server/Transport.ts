@@ -13,6 +13,7 @@ import * as Data from "effect/Data"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { ClientCertificate } from "../access/Authenticator.ts"
+import type { BatchLane } from "../live/ViewerSink.ts"
 
 /**
  * Why TLS was not agreed on.
@@ -108,6 +109,11 @@ export interface Connection {
    * operating system; `false` asks the writer to wait for `onDrain`. The array must not be changed afterwards.
    */
   readonly write: (bytes: Uint8Array) => boolean
+  /**
+   * A shorter way to write, past this object, for as long as the connection is handled; absent where there is none. It keeps
+   * the order with `write`, which must be given what it does not take.
+   */
+  readonly lane?: BatchLane | undefined
   /** Bytes that were written but not yet passed on to the operating system. */
   readonly bufferedBytes: () => number
   /**

@@ -6,7 +6,7 @@ import type { StreamEvent } from "../../src/live/StreamEvents.ts"
 import * as Bytes from "../../src/protocol/Bytes.ts"
 import * as Message from "../../src/protocol/Message.ts"
 import * as LiveArbitrary from "../../src/testing/LiveArbitrary.ts"
-import { letters, type Received, Recording } from "./Recording.ts"
+import { LaneRecording, letters, type Received, Recording, RecordingLanes } from "./Recording.ts"
 
 const options: LiveOptions = {
   ...defaultLiveOptions,
@@ -482,6 +482,64 @@ describe("LiveStream: what a publisher may send", () => {
   })
 })
 
+describe("LiveStream: lanes", () => {
+  it("writes the batches of viewers who keep up in their lanes, and gives their sinks what a lane did not take", () => {
+    const harness = new Harness().play("V0 K")
+    const lanes = new RecordingLanes()
+    const recording = new LaneRecording(lanes)
+    const outbox = harness.stream.join(recording, 0)
+    const before = recording.writes.length
+    for (let i = 0; i < 10; i++) harness.play("i")
+    assert.strictEqual(lanes.writes(recording.lane.lane), 10)
+    assert.strictEqual(recording.writes.length, before + 10)
+    assert.strictEqual(harness.letters(recording), "V0 K0 i1 i2 i3 i4 i5 i6 i7 i8 i9 i10")
+    assert.strictEqual(
+      outbox.bytes,
+      recording.writes.reduce((sum, { length }) => sum + length, 0)
+    )
+  })
+
+  it("leaves the lane of a full socket alone until it has drained, and loses nothing in between", () => {
+    const harness = new Harness().play("V0 K")
+    const lanes = new RecordingLanes()
+    const recording = new LaneRecording(lanes, 2)
+    const outbox = harness.stream.join(recording, 0)
+    harness.play("i")
+    assert.isTrue(recording.isFull)
+    harness.play("i").play("i")
+    assert.strictEqual(lanes.writes(recording.lane.lane), 1)
+    recording.makeRoom(10)
+    outbox.drained(harness.nowMs)
+    harness.play("i")
+    assert.strictEqual(lanes.writes(recording.lane.lane), 2)
+    assert.strictEqual(recording.writtenWhileFull, 0)
+    assert.strictEqual(harness.letters(recording), "V0 K0 i1 i2 i3 i4")
+  })
+
+  it("writes to nobody's lane once a viewer has left, whoever takes its place in the list", () => {
+    const harness = new Harness().play("V0 K")
+    const lanes = new RecordingLanes()
+    const recordings = [0, 1, 2, 3].map(() => new LaneRecording(lanes))
+    const outboxes = recordings.map((recording) => harness.stream.join(recording, 0))
+    const writes = () => recordings.map(({ lane }) => lanes.writes(lane.lane))
+    harness.play("i")
+    assert.deepStrictEqual(writes(), [1, 1, 1, 1])
+    outboxes[1]!.leave(harness.nowMs)
+    harness.play("i")
+    assert.deepStrictEqual(writes(), [2, 1, 2, 2])
+    // In the middle of a flush: whoever is told of a full socket may leave.
+    const leaver = new LaneRecording(lanes)
+    const leaving = harness.stream.join({ ...leaver, onFull: () => leaving.leave(0), writeBatch: leaver.write }, 0)
+    const last = new LaneRecording(lanes)
+    harness.stream.join(last, 0)
+    leaver.capacity = 1
+    harness.play("i").play("i")
+    assert.isTrue(leaving.ended)
+    assert.deepStrictEqual(writes(), [4, 1, 4, 4])
+    assert.deepStrictEqual([lanes.writes(leaver.lane.lane), lanes.writes(last.lane.lane)], [1, 2])
+  })
+})
+
 describe("LiveStream: sessions", () => {
   it("relays timestamps as they are in the first session, across the wrap", () => {
     const harness = new Harness(options, 0xffffffd0)
@@ -549,6 +607,7 @@ describe("LiveStream: sessions", () => {
 const runCommands = (commands: ReadonlyArray<LiveArbitrary.LiveCommand>, options_: LiveOptions): Harness => {
   const harness = new Harness(options_, 0xffff_f000)
   const viewers: Array<{ recording: Recording; outbox: Outbox; filtered: boolean }> = []
+  const lanes = new RecordingLanes()
   const pick = (index: number) => viewers[index % Math.max(1, viewers.length)]
   for (const command of commands) {
     switch (command._tag) {
@@ -560,7 +619,8 @@ const runCommands = (commands: ReadonlyArray<LiveArbitrary.LiveCommand>, options
         break
       case "Join": {
         if (viewers.length === 8) break
-        const recording = new Recording(command.capacity === 0 ? Number.POSITIVE_INFINITY : command.capacity)
+        const capacity = command.capacity === 0 ? Number.POSITIVE_INFINITY : command.capacity
+        const recording = viewers.length % 2 === 0 ? new Recording(capacity) : new LaneRecording(lanes, capacity)
         const outbox = harness.stream.join(recording, harness.nowMs, command.messageStreamId)
         viewers.push({ recording, outbox, filtered: false })
         break

@@ -32,7 +32,8 @@ const setup = (overrides: Partial<OutboxOptions> = {}, capacity = 1, prologue: P
     released: (_outbox, _nowMs, reason) => released.push(reason),
     videoTracks: () => 1,
     sharedBytes: () => 0,
-    sharedFrames: () => 0
+    sharedFrames: () => 0,
+    fastChanged: () => undefined
   })
   outbox.start(prologue, 0)
   let nowMs = 0
@@ -237,7 +238,8 @@ describe("Outbox: a full socket", () => {
       released: ignore,
       videoTracks: () => 0,
       sharedBytes: () => 0,
-      sharedFrames: () => 0
+      sharedFrames: () => 0,
+      fastChanged: () => undefined
     })
     outbox.start({ runs, waiting: 0 }, 0)
     for (let turn = 0; turn < 3; turn++) {
@@ -329,7 +331,8 @@ describe("Outbox: the memory that it keeps alive", () => {
           released: () => {},
           videoTracks: () => 1,
           sharedBytes: () => 0,
-          sharedFrames: () => 0
+          sharedFrames: () => 0,
+          fastChanged: () => undefined
         }
       )
       outbox.start(nothing, 0)
@@ -381,7 +384,8 @@ describe("Outbox: the memory that it keeps alive", () => {
         released: () => {},
         videoTracks: () => 1,
         sharedBytes: () => 0,
-        sharedFrames: () => 0
+        sharedFrames: () => 0,
+        fastChanged: () => undefined
       })
       outbox.start(nothing, 0)
       const sent = new Set<string>()
@@ -441,7 +445,8 @@ describe("Outbox: a socket that is full at the start", () => {
       released: () => {},
       videoTracks: () => 0,
       sharedBytes: () => 0,
-      sharedFrames: () => 0
+      sharedFrames: () => 0,
+      fastChanged: () => undefined
     })
     outbox.start({ runs, waiting: 0 }, 0)
     assert.deepStrictEqual([outbox.blocked, asked, recording.writes.length], [true, 1, 0])
@@ -467,7 +472,8 @@ describe("Outbox: a socket that is full at the start", () => {
       released: () => {},
       videoTracks: () => 0,
       sharedBytes: () => 0,
-      sharedFrames: () => 0
+      sharedFrames: () => 0,
+      fastChanged: () => undefined
     })
     outbox.start({ runs: [run], waiting: 0 }, 0)
     assert.strictEqual(recording.writes.length, 1)
@@ -487,7 +493,8 @@ describe("Outbox: tracks that are no more", () => {
       released: () => {},
       videoTracks: () => tracks,
       sharedBytes: () => 0,
-      sharedFrames: () => 0
+      sharedFrames: () => 0,
+      fastChanged: () => undefined
     })
     outbox.start({ runs: [], waiting: 3 }, 0)
     const keyframe = batchOf([["K", 10]], 1)
@@ -556,7 +563,8 @@ describe("Outbox: its end", () => {
         released: (_outbox, _nowMs, reason) => released.push(reason),
         videoTracks: () => 0,
         sharedBytes: () => 0,
-        sharedFrames: () => 0
+        sharedFrames: () => 0,
+        fastChanged: () => undefined
       })
       outbox.start(nothing, 0)
       outbox.dry(0)

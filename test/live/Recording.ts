@@ -1,6 +1,7 @@
 /** A viewer's end for tests: a socket that is full after a number of writes, and everything that reached it. */
 import * as Result from "effect/Result"
 import type { DropReport, EndReason, OverflowReason, ViewerSink } from "../../src/live/Outbox.ts"
+import type { BatchLane, BatchLanes } from "../../src/live/ViewerSink.ts"
 import * as ChunkReader from "../../src/protocol/ChunkReader.ts"
 import type { Message } from "../../src/protocol/Message.ts"
 import * as LiveArbitrary from "../../src/testing/LiveArbitrary.ts"
@@ -75,6 +76,48 @@ export class Recording implements ViewerSink {
       if (content === undefined) throw new Error(`unexpected message of type ${typeId}`)
       return { ...content, timestamp, streamId, payload }
     })
+  }
+}
+
+/**
+ * Sockets by number. Each takes the first third of the write that fills it, and every fifth write not at all: its viewer is
+ * to be given the rest.
+ */
+export class RecordingLanes implements BatchLanes {
+  readonly #recordings: Array<Recording> = []
+  readonly #writes: Array<number> = []
+
+  open(recording: Recording): BatchLane {
+    this.#writes.push(0)
+    return { lanes: this, lane: this.#recordings.push(recording) - 1 }
+  }
+
+  /** How many batches came this way. */
+  writes(lane: number): number {
+    return this.#writes[lane]!
+  }
+
+  write(lane: number, bytes: Uint8Array): number {
+    const recording = this.#recordings[lane]!
+    if (recording.isFull) recording.writtenWhileFull++
+    if (++this.#writes[lane]! % 5 === 0) return -1
+    if (recording.capacity > 1) {
+      recording.write(bytes)
+      return bytes.length
+    }
+    const taken = Math.floor(bytes.length / 3)
+    recording.writes.push(bytes.subarray(0, taken))
+    return taken
+  }
+}
+
+/** A viewer's end that has a lane. */
+export class LaneRecording extends Recording {
+  readonly lane: BatchLane
+
+  constructor(lanes: RecordingLanes, capacity = Number.POSITIVE_INFINITY) {
+    super(capacity)
+    this.lane = lanes.open(this)
   }
 }
 

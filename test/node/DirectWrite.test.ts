@@ -29,7 +29,7 @@ const pair = Effect.acquireRelease(
 const descriptor = (socket: Net.Socket): number => (socket as unknown as { _handle: { fd: number } })._handle.fd
 
 const connectionOf = (socket: Net.Socket) =>
-  NodeTransport.makeConnection(socket, { host: "192.0.2.1", port: 1 }, undefined, DirectWrite.make(socket))
+  NodeTransport.makeConnection(socket, { host: "192.0.2.1", port: 1 }, undefined, new DirectWrite.Lanes())
 
 const numbered = (from: number, count: number): Uint8Array => {
   const bytes = new Uint8Array(count)
@@ -105,6 +105,39 @@ describe("DirectWrite", () => {
       const error: TransportError = yield* Fiber.join(pulling)
       assert.strictEqual(error.reason, "Reset")
       assert.isTrue(connection.write(new Uint8Array(10)))
+    })
+  )
+
+  onPosix("keeps the lanes of many sockets apart, and gives a released one to the next", () =>
+    Effect.gen(function* () {
+      const lanes = new DirectWrite.Lanes()
+      const pairs = yield* Effect.forEach(Array.from({ length: 70 }), () => pair)
+      const opened = pairs.map(({ here }) => lanes.open(here))
+      assert.deepStrictEqual(
+        opened,
+        pairs.map((_, i) => i)
+      )
+      pairs[3]!.here.destroy()
+      assert.strictEqual(lanes.write(3, Buffer.from("nobody")), -1)
+      lanes.release(3)
+      const next = yield* pair
+      assert.strictEqual(lanes.open(next.here), 3)
+      // Somebody destroys the old socket once more: that is nothing to the new one.
+      pairs[3]!.here._destroy(null, () => undefined)
+      const all = pairs.map((one, i) => (i === 3 ? next : one))
+      const texts = yield* Effect.forEach(all, ({ here, there }, i) =>
+        Effect.gen(function* () {
+          const reading = yield* Effect.forkChild(readAll(there))
+          const text = Buffer.from(`for ${i}`)
+          assert.strictEqual(lanes.write(i, text), text.length)
+          here.end()
+          return (yield* Fiber.join(reading)).toString()
+        })
+      )
+      assert.deepStrictEqual(
+        texts,
+        all.map((_, i) => `for ${i}`)
+      )
     })
   )
 
