@@ -58,6 +58,7 @@ export type Profile = (typeof profiles)[number]
 
 /** The defaults that follow from a profile: bytes, and bits per second. */
 export interface ProfileDefaults {
+  readonly listen: { readonly rehearsal: boolean }
   readonly limits: {
     readonly maxConnections: number
     readonly maxConnectionsPerAddress: number
@@ -76,6 +77,7 @@ export interface ProfileDefaults {
 /** The defaults of each profile. */
 export const profileDefaults: Readonly<Record<Profile, ProfileDefaults>> = {
   desktop: {
+    listen: { rehearsal: true },
     limits: {
       maxConnections: 1000,
       maxConnectionsPerAddress: 200,
@@ -91,6 +93,7 @@ export const profileDefaults: Readonly<Record<Profile, ProfileDefaults>> = {
     outbox: { maxBytes: 16 * 1024 * 1024 }
   },
   mobile: {
+    listen: { rehearsal: false },
     limits: {
       maxConnections: 100,
       maxConnectionsPerAddress: 50,
@@ -187,6 +190,11 @@ export const listen = {
     1024,
     "Connections that the system may hold until the server accepts them",
     restart
+  ),
+  rehearsal: byProfile(
+    flag,
+    ({ listen }) => listen.rehearsal,
+    "Let some viewers of the program's own join before the port opens, so that it is quick from its first client on; takes a quarter of a second"
   ),
   proxyProtocol: group({
     trusted: key(

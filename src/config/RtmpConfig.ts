@@ -205,6 +205,7 @@ const completion = SchemaTransformation.transform<RtmpConfigData, typeof Written
     )
     return {
       ...written,
+      listen: { ...profile.listen, ...written.listen },
       limits: { ...profile.limits, ...written.limits },
       gopCache,
       outbox,

@@ -10,18 +10,14 @@ import * as Stream from "effect/Stream"
 import { describeWarning } from "../config/ConfigError.ts"
 import * as ConfigShow from "../config/ConfigShow.ts"
 import { ConfigStore } from "../config/ConfigStore.ts"
-import type { RtmpConfig, RtmpConfigData } from "../config/RtmpConfig.ts"
-import { Health, type RuntimeLimits } from "../observability/Health.ts"
+import type { RtmpConfigData } from "../config/RtmpConfig.ts"
+import { Health } from "../observability/Health.ts"
 import { inRoom, LogLevels } from "../observability/LogLevels.ts"
-import type { Metrics, MetricsSettings } from "../observability/Metrics.ts"
-import type { RuntimeStats } from "../observability/RuntimeMetrics.ts"
-import type { RtmpCrypto } from "../protocol/Crypto.ts"
 import { Diagnostics } from "../server/Diagnostics.ts"
 import { RtmpServer } from "../server/RtmpServer.ts"
-import type { Supervisor } from "../server/Supervisor.ts"
-import type { Transport } from "../server/Transport.ts"
 import type { ServeArguments } from "./cli/ServeArguments.ts"
 import * as ServeConfig from "./cli/ServeConfig.ts"
+import type { LayerOperated } from "./LayerOperated.ts"
 import * as NodeAccess from "./NodeAccess.ts"
 import { NodeCertificates } from "./NodeCertificates.ts"
 import * as NodeConfigFile from "./NodeConfigFile.ts"
@@ -34,14 +30,10 @@ import * as NodePackage from "./NodePackage.ts"
 import * as NodeRuntimeStats from "./NodeRuntimeStats.ts"
 import * as NodeSettings from "./NodeSettings.ts"
 import * as NodeSignals from "./NodeSignals.ts"
+import * as NodeStart from "./NodeStart.ts"
 import * as NodeTelemetry from "./NodeTelemetry.ts"
 import * as NodeTransport from "./NodeTransport.ts"
 import { Systemd } from "./Systemd.ts"
-
-/** The graph of a server that can be watched, as `App.layerOperated` gives it, or one of a program's own. */
-export type LayerOperated = (
-  operation: MetricsSettings & RuntimeLimits
-) => Layer.Layer<RtmpServer | Supervisor | Metrics | Health, never, Transport | RtmpCrypto | RtmpConfig | RuntimeStats>
 
 /** Serves with what the command line says, until the process is told to stop or the API stops the server. */
 export const serve = Effect.fnUntraced(function* (args: ServeArguments, layerOperated: LayerOperated) {
@@ -67,6 +59,11 @@ export const serve = Effect.fnUntraced(function* (args: ServeArguments, layerOpe
     Layer.provideMerge(NodeHttp.layer({ version }).pipe(Layer.provideMerge(app))),
     Layer.provideMerge(Systemd.layer)
   )
+  if (config.listen.rehearsal) {
+    const NodeRehearsal = yield* Effect.promise(() => import("./NodeRehearsal.ts"))
+    yield* NodeRehearsal.rehearse(layerOperated)
+  }
+  NodeStart.keepCompiled()
   yield* Effect.andThen(inRoom("config")(about), Effect.provide(Effect.scoped(run(file, config)), services)).pipe(
     Effect.tapCause(lastWords),
     Effect.provide(layerTelemetry(config, version).pipe(Layer.provideMerge(NodeLog.layer(NodeSettings.log(config)))))

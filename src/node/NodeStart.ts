@@ -3,9 +3,9 @@
  *
  * **Compile cache.** A server that starts from its sources strips and compiles some hundreds of modules: half of its
  * start goes to that, and the first viewers after a restart, who come all at once, pay for the functions that nobody has
- * called yet. The cache holds all of it, and is written when the process ends. It lies where `NODE_COMPILE_CACHE` says,
- * otherwise in a folder of the user's own below the system's temporary one, and is keyed by Node's version and by what
- * the sources say. `NODE_DISABLE_COMPILE_CACHE=1` switches it off. `npm start` switches it on before this module, too, so
+ * called yet. The cache holds all of it, and is written before the port opens, and when the process ends. It lies where
+ * `NODE_COMPILE_CACHE` says, otherwise in a folder of the user's own below the system's temporary one, and is keyed by
+ * Node's version and by what the sources say. `NODE_DISABLE_COMPILE_CACHE=1` switches it off. `npm start` switches it on before this module, too, so
  * that not even that needs what strips types, which is 14 MB.
  *
  * **Young generation.** V8 lets it grow to three times 16 MiB, which pays where many objects are made and live for a
@@ -32,6 +32,9 @@ export const prepare = (): void => {
   V8.setFlagsFromString("--heap-growing-percent=100")
   Module.enableCompileCache()
 }
+
+/** Writes what was compiled until now, for the next start: a process that is killed has no end to write it at. */
+export const keepCompiled = (): void => Module.flushCompileCache()
 
 /**
  * Tells that what was compiled is older than its sources; undefined where it is not, or where there is no knowing. Inside a

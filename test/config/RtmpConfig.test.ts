@@ -56,6 +56,7 @@ describe("the schema", () => {
       host: "0.0.0.0",
       port: 1935,
       backlog: 1024,
+      rehearsal: true,
       proxyProtocol: { trusted: [] }
     })
     assert.deepStrictEqual(chunk, { outSize: 60_000, windowAckSize: 2_500_000, peerBandwidth: 2_500_000 })
