@@ -12,13 +12,15 @@ import * as ConfigShow from "../config/ConfigShow.ts"
 import { ConfigStore } from "../config/ConfigStore.ts"
 import type { RtmpConfig, RtmpConfigData } from "../config/RtmpConfig.ts"
 import { Health, type RuntimeLimits } from "../observability/Health.ts"
+import type { LogServices } from "../observability/Log.ts"
 import { inRoom, LogLevels } from "../observability/LogLevels.ts"
 import type { Metrics, MetricsSettings } from "../observability/Metrics.ts"
 import type { RuntimeStats } from "../observability/RuntimeMetrics.ts"
 import type { RtmpCrypto } from "../protocol/Crypto.ts"
 import { Diagnostics } from "../server/Diagnostics.ts"
 import { RtmpServer } from "../server/RtmpServer.ts"
-import type { Supervisor } from "../server/Supervisor.ts"
+import * as SupervisedLog from "../server/SupervisedLog.ts"
+import { Supervisor } from "../server/Supervisor.ts"
 import type { Transport } from "../server/Transport.ts"
 import type { ServeArguments } from "./cli/ServeArguments.ts"
 import * as ServeConfig from "./cli/ServeConfig.ts"
@@ -69,9 +71,13 @@ export const serve = Effect.fnUntraced(function* (args: ServeArguments, layerOpe
   )
   yield* Effect.andThen(inRoom("config")(about), Effect.provide(Effect.scoped(run(file, config)), services)).pipe(
     Effect.tapCause(lastWords),
-    Effect.provide(layerTelemetry(config, version).pipe(Layer.provideMerge(NodeLog.layer(NodeSettings.log(config)))))
+    Effect.provide(layerTelemetry(config, version).pipe(Layer.provideMerge(layerLog(config))))
   )
 })
+
+/** The log, whose writers are parts of the server like any other: `log file`, `log stdout` and so on. */
+const layerLog = (config: RtmpConfigData): Layer.Layer<LogServices | Supervisor> =>
+  NodeLog.layer(NodeSettings.log(config)).pipe(Layer.provide(SupervisedLog.layer), Layer.provideMerge(Supervisor.layer))
 
 const layerTelemetry = (config: RtmpConfigData, version: string): Layer.Layer<never> => {
   const settings = NodeSettings.telemetry(config, version)
