@@ -85,6 +85,8 @@ describe("the process", () => {
       const { code } = yield* Child.ended(child)
       assert.strictEqual(code, 0)
       assert.deepInclude(line(child, "stopped"), { connections: 1, dropped: 1 })
+      assert.isDefined(line(child, "stream ended"))
+      assert.include(child.stdout.at(-1), '"message":"stopped"', "the summary is the last line")
     })
   )
 
