@@ -39,7 +39,7 @@ export const make = (directory: string): Effect.Effect<KeyValueStore.KeyValueSto
       })
     const within = <A>(method: string, key: string | undefined, run: () => Promise<A>) =>
       attempt(method, key, async () => {
-        if ((await identityOf(directory)) !== opened) throw new Error("another directory has come in its place")
+        if ((await identityOf(directory)) !== opened) throw new Error("something else has come in its place")
         return run()
       })
     const list = async (): Promise<ReadonlyArray<string>> =>

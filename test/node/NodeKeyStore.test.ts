@@ -155,7 +155,7 @@ describe("NodeKeyStore", () => {
       yield* failures("it is gone")
       assert.isFalse(Fs.existsSync(directory))
       Fs.mkdirSync(directory)
-      yield* failures("another directory has come in its place")
+      yield* failures("something else has come in its place")
       assert.deepStrictEqual(Fs.readdirSync(directory), [])
       Fs.rmdirSync(directory)
       Fs.renameSync(`${directory}.away`, directory)
