@@ -25,7 +25,7 @@ export interface LogSink {
   readonly lost: () => number
   /** Waits until every line that was taken is written. Does not end as long as the writer is stuck. */
   readonly flush: Effect.Effect<void>
-  /** Flushes for two seconds at most, and gives up what is left. What comes later is lost. */
+  /** Flushes for two seconds at most, and gives up what is left; at once where writing fails. What comes later is lost. */
   readonly close: Effect.Effect<void>
 }
 
@@ -221,6 +221,7 @@ export const queued = (options: QueuedOptions): Effect.Effect<LogSink, never, Sc
     let gap = 0
     let inFlight: ReadonlyArray<string> = []
     let inFlightBytes = 0
+    let writing = false
     let failing = false
     let closed = false
 
@@ -290,9 +291,14 @@ export const queued = (options: QueuedOptions): Effect.Effect<LogSink, never, Sc
         }
         take()
       }
-      yield* Effect.tapCause(
-        Effect.suspend(() => options.write(inFlight)),
-        failed
+      writing = true
+      yield* Effect.suspend(() => options.write(inFlight)).pipe(
+        Effect.onExit(() =>
+          Effect.sync(() => {
+            writing = false
+          })
+        ),
+        Effect.tapCause(failed)
       )
       failing = false
       inFlight = []
@@ -318,10 +324,15 @@ export const queued = (options: QueuedOptions): Effect.Effect<LogSink, never, Sc
     const fiber = yield* Effect.forkScoped(
       Effect.interruptible(Effect.andThen(keep(options.name, step, options.retry ?? defaultRetry), giveUp))
     )
+    // A writer that waits to be started again does not get to it any more: what failed may work by now.
+    const lastTry = Effect.andThen(
+      Fiber.interrupt(fiber),
+      Effect.raceFirst(idle.await, Effect.ignoreCause(Effect.forever(step)))
+    )
     const close = Effect.suspend(() =>
       closed
         ? Effect.void
-        : Effect.timeoutOption(idle.await, closeTimeout).pipe(
+        : Effect.timeoutOption(failing && !writing ? lastTry : idle.await, closeTimeout).pipe(
             Effect.andThen(Fiber.interrupt(fiber)),
             Effect.andThen(giveUp)
           )

@@ -289,6 +289,29 @@ describe("queued", () => {
       yield* sink.flush
     })
   )
+
+  it.effect("tries once more when it closes while it waits to, and says what is lost where that fails as well", () =>
+    Effect.gen(function* () {
+      for (const failure of [undefined, "no space left"]) {
+        const writer = makeWriter()
+        const scope = yield* Scope.make()
+        const sink = yield* LogSink.queued({ ...writer.options, maxBatchBytes: 1 }).pipe(Scope.provide(scope))
+        writer.state.failure = "no space left"
+        for (let i = 0; i < 3; i++) sink.write(`${i}`, "info")
+        yield* TestClock.adjust("1 minute")
+        assert.deepStrictEqual(writer.written, [])
+        writer.state.failure = failure
+        // No time passes.
+        yield* Scope.close(scope, Exit.void)
+        assert.deepStrictEqual(writer.written, failure === undefined ? ["0", "1", "2"] : [])
+        assert.strictEqual(sink.lost(), failure === undefined ? 0 : 3)
+        assert.deepStrictEqual(
+          writer.reports.slice(1),
+          failure === undefined ? [] : ["log output test: 3 lines are lost at the end"]
+        )
+      }
+    })
+  )
 })
 
 describe("direct", () => {
