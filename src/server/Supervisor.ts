@@ -85,16 +85,29 @@ export class Supervisor extends Context.Service<
     readonly components: Effect.Effect<ReadonlyArray<ComponentStatus>>
   }
 >()("effect-rtmp/server/Supervisor") {
-  /** The supervisor of what is around, where there is one, so that all parts of a process stand in one list; a new one otherwise. */
+  /**
+   * The supervisor of what is around, where there is one, so that all parts of a process stand in one list; otherwise a new
+   * one, whose parts are in the diagnostic report.
+   */
   static readonly layer: Layer.Layer<Supervisor> = Layer.suspend(() =>
     Layer.effect(
       Supervisor,
       Effect.flatMap(Effect.serviceOption(Supervisor), (around) =>
-        Option.isSome(around) ? Effect.succeed(around.value) : make
+        Option.isSome(around) ? Effect.succeed(around.value) : makeReported
       )
     )
   )
 }
+
+const makeReported = Effect.gen(function* () {
+  const supervisor = yield* make
+  const diagnostics = yield* Diagnostics
+  yield* Effect.acquireRelease(
+    Effect.sync(() => diagnostics.contribute("components", () => Effect.runSync(supervisor.components))),
+    (remove) => Effect.sync(remove)
+  )
+  return supervisor
+})
 
 const maxErrorCharacters = 500
 

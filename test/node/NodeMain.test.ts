@@ -144,6 +144,8 @@ describe("the process", () => {
       const { parts } = JSON.parse(report)
       assert.deepInclude(parts.server, { lifecycle: "Running", connections: 1, publishers: 1, streams: 1 })
       assert.isAbove(parts.process.memory.rss, 1_000_000)
+      const running = parts.components.map(({ name, state }: Record<string, string>) => `${name} ${state}`)
+      assert.sameMembers(running, ["log stdout Running", "log file Running", "listener Running"])
       assert.include(child.stderr, `effect-rtmp: report ${report}`)
     }).pipe(Effect.scoped)
   )

@@ -123,12 +123,15 @@ describe("a supervised part", () => {
     }).pipe(Effect.provide(layer))
   )
 
-  it.effect("leaves its failures in the diagnostic report", () => {
+  it.effect("leaves its failures and its state in the diagnostic report", () => {
     const diagnostics = Diagnostics.make()
     return Effect.gen(function* () {
       const supervisor = yield* Supervisor
       yield* supervisor.supervise("api", Effect.fail("broken"), { schedule: Schedule.recurs(0) })
-      assert.deepStrictEqual(diagnostics.report(5).recentErrors, [{ at: 0, error: "api: broken" }])
+      const { parts, recentErrors } = diagnostics.report(5)
+      assert.deepStrictEqual(recentErrors, [{ at: 0, error: "api: broken" }])
+      assert.deepStrictEqual(parts.components, yield* supervisor.components)
+      assert.deepInclude(yield* status, { name: "api", state: "Failed" })
     }).pipe(Effect.provide(layer), Effect.provideService(Diagnostics.Diagnostics, diagnostics))
   })
 })
