@@ -2,8 +2,7 @@
  * Stream keys: long random texts that let whoever knows them publish or play.
  *
  * Keys come from the configuration, or are made at run time and kept in a `KeyValueStore` (`StoredKeys`). Only the SHA-256 of
- * a key is held and stored. A presented key is hashed and compared,
- * in constant time, with all of them.
+ * a key is held and stored. A presented key is hashed and compared, in constant time, with all of them.
  *
  * **Details**
  *

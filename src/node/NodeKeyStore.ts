@@ -117,6 +117,9 @@ const wordsOf = (error: unknown): string => {
       return "permission denied"
     case "ENOENT":
       return "it is gone"
+    case "EEXIST":
+    case "ENOTDIR":
+      return "there is a file where it should be"
     case "ENOSPC":
       return "no space left"
     case "EROFS":

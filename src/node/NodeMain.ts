@@ -9,6 +9,7 @@
 
 import process from "node:process"
 import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
@@ -22,7 +23,7 @@ export const isTerminal = (): boolean => process.stdout.isTTY === true
 /** Exit status for a configuration that is not valid. */
 export const exitConfig = 78
 
-/** How long a process may take to end after the second signal. */
+/** How long a process may take to end after the second signal, and beyond the time for its last words. */
 const urgentMs = 1_000
 
 /**
@@ -47,6 +48,8 @@ export const run = <E extends { readonly _tag: string; readonly message: string 
     // What fails beside the last words is printed only.
     if (isDying) return
     isDying = true
+    // Also where fibers do not run any more, because the exception came out of what runs them.
+    setTimeout(() => process.exit(1), Duration.toMillis(LastWords.timeLimit) + urgentMs)
     Effect.runFork(lastWords.tell(cause, diagnostics.last(Date.now()))).addObserver(() => process.exit(1))
   })
   runMain(urgency.declare)(

@@ -181,7 +181,11 @@ describe("NodeKeyStore", () => {
       assert.notInclude(error.message, "secret")
       assert.deepStrictEqual(Fs.readdirSync(directory), ["a.entry"])
       Fs.writeFileSync(Path.join(directory, "file"), "")
-      assert.strictEqual((yield* Effect.flip(NodeKeyStore.make(Path.join(directory, "file")))).method, "open")
+      const opening = yield* Effect.flip(NodeKeyStore.make(Path.join(directory, "file")))
+      assert.deepInclude(opening, {
+        method: "open",
+        message: `${Path.join(directory, "file")}: there is a file where it should be`
+      })
     }).pipe(Effect.scoped)
   )
 })

@@ -152,6 +152,7 @@ describe("the process", () => {
 
   it.live.each([
     ["an exception that nobody catches", "throw"],
+    ["an exception whose last words do not come to an end", "hang"],
     ["a defect of the program", "die"]
   ])("that ends by %s leaves a report and exits with 1", ([, how]) =>
     Effect.gen(function* () {
