@@ -1,6 +1,6 @@
 /**
- * Parts of a server that break beside a publisher and a viewer who must lose nothing: the file of its log, the store of its
- * stream keys. They come back by themselves when what broke them is gone, and lack nothing.
+ * Parts of a server that break beside a publisher and a viewer who must lose nothing: the file of its log, what writes it, the
+ * store of its stream keys. They come back by themselves when what broke them is gone, and lack nothing.
  */
 import * as Fs from "node:fs"
 import * as Net from "node:net"
@@ -9,6 +9,17 @@ import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import * as App from "../../src/App.ts"
+import { RtmpConfig } from "../../src/config/RtmpConfig.ts"
+import * as NodeCrypto from "../../src/node/NodeCrypto.ts"
+import * as NodeTransport from "../../src/node/NodeTransport.ts"
+import * as Log from "../../src/observability/Log.ts"
+import * as LogSink from "../../src/observability/LogSink.ts"
+import { RtmpServer } from "../../src/server/RtmpServer.ts"
+import * as SupervisedLog from "../../src/server/SupervisedLog.ts"
+import { Supervisor } from "../../src/server/Supervisor.ts"
 import { nothingSeen, Publisher } from "../bench/SoakClients.ts"
 import * as Child from "../interop/Child.ts"
 import { nothingLost, until, witnesses } from "./Witnesses.ts"
@@ -77,6 +88,7 @@ const component = (port: number, name: string) =>
 const visit = (port: number): Promise<void> =>
   new Promise((resolve) => {
     const socket = Net.connect({ port, host: "127.0.0.1" }, () => socket.destroy())
+    socket.on("error", () => {})
     socket.on("close", () => resolve())
   })
 
@@ -120,6 +132,75 @@ describe("the file of the log", () => {
         assert.strictEqual((yield* Child.ended(child)).code, 0)
         const linesOf = (path: string) => Fs.readFileSync(Path.join(path, "server.log"), "utf8").trim().split("\n")
         assert.deepStrictEqual([...linesOf(moved), ...linesOf(logs)], [...child.stdout])
+      }).pipe(Effect.scoped),
+    60_000
+  )
+})
+
+describe("a writer of the log", () => {
+  it.live(
+    "may die of a defect at every batch: it is started again, and every line is written once",
+    () =>
+      Effect.gen(function* () {
+        const written: Array<string> = []
+        const seen = new Set<ReadonlyArray<string>>()
+        let visits = 0
+        const sinks = Layer.succeed(LogSink.LogSinks, {
+          open: (_, onResume) =>
+            Effect.map(
+              LogSink.queued({
+                name: "memory",
+                write: (lines) =>
+                  Effect.sync(() => {
+                    const isFirst = !seen.has(lines)
+                    seen.add(lines)
+                    // What is said of its death itself is written, or there would be no end.
+                    if (isFirst && lines.some((line) => line.includes('"connection"'))) throw new Error("a bug")
+                    written.push(...lines)
+                  }),
+                onResume,
+                report: () => {},
+                retry: Schedule.spaced("10 millis")
+              }),
+              (sink): LogSink.OpenSink => ({ name: "memory", sink, ownTime: false })
+            )
+        })
+        const log = Log.layerWith({ level: "debug", format: "json" }).pipe(
+          Layer.provide([sinks, SupervisedLog.layer]),
+          Layer.provideMerge(Supervisor.layer)
+        )
+        const server = RtmpServer.layerStarted.pipe(
+          Layer.provideMerge(App.layer),
+          Layer.provide([
+            NodeTransport.layer,
+            NodeCrypto.layer,
+            RtmpConfig.layer({
+              listen: { host: "127.0.0.1", port: 0 },
+              limits: { minFreeMemory: 0 },
+              shutdown: { grace: 0 }
+            })
+          ]),
+          Layer.provideMerge(log)
+        )
+        yield* Effect.gen(function* () {
+          const { address, components } = yield* RtmpServer
+          const { port } = (yield* address)!
+          const finish = yield* Effect.promise(() => witnesses(port))
+          const restarts = Effect.map(components, (all) => all.find(({ name }) => name === "log memory")?.restarts ?? 0)
+          // Each makes a line: as many as it takes.
+          for (; (yield* restarts) < 20 && visits < 1_000; visits++) yield* Effect.promise(() => visit(port))
+          assert.isAtLeast(yield* restarts, 20)
+          nothingLost(yield* Effect.promise(finish))
+          yield* (yield* LogSink.LogOutputs).flush
+          assert.deepStrictEqual(yield* (yield* LogSink.LogOutputs).lost, { memory: 0 })
+        }).pipe(Effect.provide(server))
+        const closed = written
+          .map((line): Line => JSON.parse(line))
+          .flatMap(({ connection, message }) => (message === "connection closed" ? [String(connection)] : []))
+        assert.sameMembers(
+          closed,
+          Array.from({ length: visits + 2 }, (_, index) => `c${index + 1}`)
+        )
       }).pipe(Effect.scoped),
     60_000
   )
