@@ -1,9 +1,8 @@
 /**
  * Stream keys: long random texts that let whoever knows them publish or play.
  *
- * Keys come from the configuration, or are made at run time and kept in a `KeyValueStore`, one entry each, so that making
- * or revoking one touches no other. Only the SHA-256 of a key is held and stored. A presented key is hashed and compared,
- * in constant time, with all of them.
+ * Keys come from the configuration, or are made at run time and kept in a `KeyValueStore` (`StoredKeys`). Only the SHA-256 of
+ * a key is held and stored. A presented key is hashed and compared, in constant time, with all of them.
  *
  * **Details**
  *
@@ -24,9 +23,9 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
+import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
@@ -37,6 +36,7 @@ import * as AccessMethod from "./AccessMethod.ts"
 import * as AccessScope from "./AccessScope.ts"
 import * as AdobeAuth from "./AdobeAuth.ts"
 import { AccessDenied, type AccessGrant, type AccessRequest, Authenticator } from "./Authenticator.ts"
+import * as StoredKeys from "./StoredKeys.ts"
 
 /** Where a key travels. */
 export type KeyPlace = "query" | "name"
@@ -143,31 +143,29 @@ export class StreamKeys extends Context.Service<
     readonly list: Effect.Effect<ReadonlyArray<KeyInfo>>
     /** Removes a key that was made at run time, for good. */
     readonly revoke: (id: string) => Effect.Effect<KeyInfo, StreamKeyError>
+    /**
+     * Goes on with a store that was opened anew, and looks after it until it fails: cannot be reached, or did not take a
+     * change. To be supervised, by one at a time, and to be run with a store opened for it each time. Keys hold while their
+     * store is away; when it is back, those that it lacks are written, those that were revoked meanwhile removed, and those
+     * that only it knows taken over.
+     */
+    readonly keep: (store: KeyValueStore.KeyValueStore) => Effect.Effect<never, StreamKeyError>
     /** What is revoked from the moment on at which the stream is run. A slow subscriber loses the oldest of 256. */
     readonly revocations: Stream.Stream<Revocation>
   }
 >()("effect-rtmp/access/StreamKeys") {}
-
-const StoredKey = Schema.Struct({
-  version: Schema.Literal(1),
-  id: Schema.String,
-  label: Schema.String,
-  sha256: Schema.String,
-  application: Schema.optionalKey(Schema.String),
-  stream: Schema.optionalKey(Schema.String),
-  actions: Schema.optionalKey(Schema.Array(Schema.Literals(["connect", "publish", "play"]))),
-  expiresAtMs: Schema.optionalKey(Schema.Number),
-  publishAs: Schema.optionalKey(Schema.String),
-  createdAtMs: Schema.Number,
-  login: Schema.optionalKey(Schema.Struct({ salt: Schema.String, adobe: Schema.String, llnw: Schema.String }))
-})
 
 interface Held {
   readonly info: KeyInfo
   readonly hash: Uint8Array
   readonly scope: AccessScope.CompiledScope
   readonly verifier: AdobeAuth.Verifier | undefined
+  /** What is kept of it; undefined for one of the configuration. */
+  readonly record: StoredKeys.StoredKey | undefined
 }
+
+/** How often `keep` looks whether the store can be used, where nobody makes or revokes a key. */
+export const checkInterval = "30 seconds"
 
 /** Loads the keys. An entry of the store that cannot be read is left out, with a warning, and left where it is. */
 export const make = (
@@ -180,14 +178,18 @@ export const make = (
   Effect.gen(function* () {
     const crypto = yield* RtmpCrypto
     const clock = yield* Clock.Clock
-    const keyValues = KeyValueStore.prefix(yield* KeyValueStore.KeyValueStore, storePrefix)
-    const store = KeyValueStore.toSchemaStore(keyValues, StoredKey)
+    let store = StoredKeys.make(yield* KeyValueStore.KeyValueStore)
+    // Whether the store was away since it was last known to hold what it should.
+    let wasAway = false
+    const failures = yield* Queue.sliding<StreamKeyError>(1)
     const hub = yield* Effect.acquireRelease(PubSub.sliding<Revocation>(256), PubSub.shutdown)
     const writing = Semaphore.makeUnsafe(1)
     const place = settings.in ?? "query"
     const parameter = settings.parameter ?? "key"
     const maxKeys = settings.maxKeys ?? 10_000
     const held = new Map<string, Held>()
+    // They must not come back with a store that was away; as many as there can be keys.
+    const revoked = new Set<string>()
 
     for (const [index, key] of (settings.keys ?? []).entries()) {
       const setting = `keys[${index}]`
@@ -199,27 +201,18 @@ export const make = (
       held.set(key.id, {
         info: infoOf(key, "static", key.id, key.login === true, undefined),
         hash: text === undefined ? Bytes.fromHex(key.sha256!) : yield* sha256(text),
-        scope: yield* Effect.fromResult(AccessScope.make(scopeOf(key))),
-        verifier
+        scope: yield* Effect.fromResult(AccessScope.make(StoredKeys.scopeOf(key))),
+        verifier,
+        record: undefined
       })
     }
 
-    const entries = yield* Effect.mapError(keyValues.keys, () => storeError("the stored keys cannot be listed"))
-    const stored: Array<Held> = []
+    const entries = yield* Effect.mapError(store.ids, storeError("the stored keys cannot be listed"))
     for (const id of entries) {
-      const loaded = yield* Effect.result(store.get(id))
-      const key = Result.isSuccess(loaded) ? Option.getOrUndefined(loaded.success) : undefined
-      const scope = key === undefined ? undefined : Result.getOrUndefined(AccessScope.make(scopeOf(key)))
-      if (key === undefined || scope === undefined || key.id !== id || !isSha256(key.sha256) || held.has(id)) {
-        yield* Effect.logWarning("a stored stream key cannot be read and is left out").pipe(
-          Effect.annotateLogs({ id: id.slice(0, 64) })
-        )
-        continue
-      }
-      stored.push(holdStored(key, scope))
+      // A key of the configuration takes the place of one that was made with the same id.
+      const key = held.has(id) ? undefined : yield* store.read(id)
+      if (key !== undefined) held.set(id, holdStored(key))
     }
-    stored.sort((left, right) => (left.info.createdAtMs ?? 0) - (right.info.createdAtMs ?? 0))
-    for (const key of stored) held.set(key.info.id, key)
     const staticKeys = settings.keys?.length ?? 0
 
     /** Compares with every key, so that the time tells nothing about which. */
@@ -266,28 +259,72 @@ export const make = (
       }
     }
 
+    /** Does something to the store; a failure is also one of whoever keeps it. */
+    const attempt = <A>(use: Effect.Effect<A, Error>, detail: string): Effect.Effect<A, StreamKeyError> =>
+      Effect.mapError(use, storeError(detail)).pipe(Effect.tapError((error) => Queue.offer(failures, error)))
+
+    const check = Effect.mapError(
+      Effect.suspend(() => store.ids),
+      storeError("the store cannot be used")
+    ).pipe(
+      Effect.tapError(() =>
+        Effect.sync(() => {
+          wasAway = true
+        })
+      )
+    )
+
+    const goOn = (opened: KeyValueStore.KeyValueStore): Effect.Effect<void, StreamKeyError> =>
+      Effect.gen(function* () {
+        store = StoredKeys.make(opened)
+        yield* Queue.clear(failures)
+        if (!wasAway) return
+        const records = new Map<string, StoredKeys.StoredKey>()
+        for (const [id, { record }] of held) if (record !== undefined) records.set(id, record)
+        const mended = yield* Effect.mapError(
+          StoredKeys.mend(store, records, revoked),
+          storeError("the store cannot be mended")
+        )
+        for (const key of mended.found) if (!held.has(key.record.id)) held.set(key.record.id, holdStored(key))
+        wasAway = false
+        yield* Effect.logInfo("the store of stream keys is back", {
+          written: mended.written,
+          found: mended.found.length
+        })
+      }).pipe(writing.withPermit)
+
+    const keep = (opened: KeyValueStore.KeyValueStore): Effect.Effect<never, StreamKeyError> =>
+      Effect.gen(function* () {
+        yield* goOn(opened)
+        while (true) {
+          const failure = yield* Effect.timeoutOption(Queue.take(failures), checkInterval)
+          yield* check
+          if (Option.isSome(failure)) return yield* failure.value
+        }
+      })
+
     const create = (key: NewKey): Effect.Effect<CreatedKey, StreamKeyError> =>
       Effect.gen(function* () {
         if (held.size - staticKeys >= maxKeys) return yield* failed("TooMany", `there are ${maxKeys} already`)
         const problem = faultOf(key, place)
         if (problem !== undefined) return yield* failed("Invalid", problem)
         if ((key.label ?? "").length > 256) return yield* failed("Invalid", "a label has at most 256 characters")
-        const scope = AccessScope.make(scopeOf(key))
+        const scope = AccessScope.make(StoredKeys.scopeOf(key))
         if (Result.isFailure(scope)) return yield* failed("Invalid", scope.failure.message)
         const id = `k${crockford(crypto.randomBytes(10))}`
         const text = crockford(crypto.randomBytes(keyBytes))
-        const record: typeof StoredKey.Type = {
+        const record: StoredKeys.StoredKey = {
           version: 1,
           id,
           label: key.label ?? "",
           sha256: Hex.encode(yield* sha256(text)),
-          ...scopeOf(key),
+          ...StoredKeys.scopeOf(key),
           ...(key.publishAs === undefined ? {} : { publishAs: key.publishAs }),
           createdAtMs: clock.currentTimeMillisUnsafe(),
           ...(key.login === true ? { login: verifierOf(id, text, crypto.randomBytes) } : {})
         }
-        yield* Effect.mapError(store.set(id, record), () => storeError("the key cannot be stored"))
-        const made = holdStored(record, scope.success)
+        yield* attempt(store.write(record), "the key cannot be stored")
+        const made = holdStored({ record, scope: scope.success })
         held.set(id, made)
         return { key: Redacted.make(text), info: made.info }
       }).pipe(Effect.uninterruptible, writing.withPermit)
@@ -297,8 +334,10 @@ export const make = (
         const key = held.get(id)
         if (key === undefined) return yield* failed("NotFound", "there is none with this id")
         if (key.info.origin === "static") return yield* failed("Static", "it stands in the configuration")
-        yield* Effect.mapError(store.remove(id), () => storeError("the key cannot be removed from the store"))
+        yield* attempt(store.remove(id), "the key cannot be removed from the store")
         held.delete(id)
+        revoked.add(id)
+        if (revoked.size > maxKeys) revoked.delete(revoked.values().next().value!)
         yield* PubSub.publish(hub, { id, credential: key.info.credential })
         return key.info
       }).pipe(Effect.uninterruptible, writing.withPermit)
@@ -318,8 +357,9 @@ export const make = (
           }
         }),
       create,
-      list: Effect.sync(() => Array.from(held.values(), ({ info }) => info)),
+      list: Effect.sync(() => Array.from(held.values(), ({ info }) => info).sort(byAge)),
       revoke,
+      keep,
       revocations: Stream.fromPubSub(hub)
     })
   })
@@ -341,14 +381,10 @@ export const layerAuthenticator: Layer.Layer<Authenticator, never, StreamKeys> =
 
 const digits = "0123456789abcdefghjkmnpqrstvwxyz"
 
-const storePrefix = "stream-key."
-
 const sha256 = (text: string): Effect.Effect<Uint8Array> =>
   Digest.Digest.use((digest) => digest.digest(Digest.sha256, Bytes.fromUtf8(text))).pipe(
     Effect.provide(Digest.layerWebCrypto)
   )
-
-const isSha256 = (text: string): boolean => /^[0-9a-fA-F]{64}$/.test(text)
 
 const verifierOf = (id: string, text: string, randomBytes: (count: number) => Uint8Array): AdobeAuth.Verifier =>
   AdobeAuth.verifierOf(id, AdobeAuth.newSalt(randomBytes), text)
@@ -364,14 +400,13 @@ const wrong = (inName: boolean): AccessDenied => hidden(wrongKey, inName)
 const failed = (reason: StreamKeyError["reason"], detail: string): Effect.Effect<never, StreamKeyError> =>
   Effect.fail(new StreamKeyError({ reason, detail }))
 
-const storeError = (detail: string): StreamKeyError => new StreamKeyError({ reason: "Store", detail })
+const storeError =
+  (detail: string) =>
+  ({ message }: Error): StreamKeyError =>
+    new StreamKeyError({ reason: "Store", detail: `${detail}: ${message}` })
 
-const scopeOf = ({ actions, application, expiresAtMs, stream }: AccessScope.AccessScope): AccessScope.AccessScope => ({
-  ...(application === undefined ? {} : { application }),
-  ...(stream === undefined ? {} : { stream }),
-  ...(actions === undefined ? {} : { actions }),
-  ...(expiresAtMs === undefined ? {} : { expiresAtMs })
-})
+/** Keys of the configuration first. */
+const byAge = (left: KeyInfo, right: KeyInfo): number => (left.createdAtMs ?? 0) - (right.createdAtMs ?? 0)
 
 const infoOf = (
   key: NewKey,
@@ -384,17 +419,18 @@ const infoOf = (
   label: key.label ?? "",
   origin,
   credential: `key:${id}`,
-  ...scopeOf(key),
+  ...StoredKeys.scopeOf(key),
   ...(key.publishAs === undefined ? {} : { publishAs: key.publishAs }),
   login,
   ...(createdAtMs === undefined ? {} : { createdAtMs })
 })
 
-const holdStored = (key: typeof StoredKey.Type, scope: AccessScope.CompiledScope): Held => ({
-  info: infoOf({ ...key, login: false }, "dynamic", key.id, key.login !== undefined, key.createdAtMs),
-  hash: Bytes.fromHex(key.sha256),
+const holdStored = ({ record, scope }: StoredKeys.ReadKey): Held => ({
+  info: infoOf({ ...record, login: false }, "dynamic", record.id, record.login !== undefined, record.createdAtMs),
+  hash: Bytes.fromHex(record.sha256),
   scope,
-  verifier: key.login
+  verifier: record.login,
+  record
 })
 
 /** What is wrong with a key of the configuration or a new one. */
@@ -405,7 +441,7 @@ const faultOf = (key: StaticKey | NewKey, place: KeyPlace): string | undefined =
     if (key.key !== undefined && Redacted.value(key.key).length < minStaticKeyLength) {
       return `a key has at least ${minStaticKeyLength} characters`
     }
-    if (key.sha256 !== undefined && !isSha256(key.sha256)) return "sha256 has 64 hexadecimal digits"
+    if (key.sha256 !== undefined && !StoredKeys.isSha256(key.sha256)) return "sha256 has 64 hexadecimal digits"
     if (key.login === true && key.key === undefined) return "login needs the key itself"
   }
   if (key.publishAs === undefined)

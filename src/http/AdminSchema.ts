@@ -118,7 +118,7 @@ export const StreamInfo = Schema.Struct({
 
 /** `ComponentStatus`. */
 export const ComponentInfo = Schema.Struct({
-  name: text("The part, such as `listener`."),
+  name: text("The part, such as `listener`, `http`, `keyStore` or `log file`."),
   state: Schema.Literals<ReadonlyArray<ComponentState>>(["Running", "Waiting", "Stopped", "Failed"]).annotate({
     description: "`Waiting`: it failed, and is about to be started again. `Failed`: it was given up."
   }),

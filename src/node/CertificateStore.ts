@@ -282,7 +282,9 @@ export const make: Effect.Effect<NodeCertificatesShape, ConfigError, ConfigStore
           acme: renewal.keep
         }
         for (const [name, part] of Object.entries(parts)) {
-          yield* Effect.forkScoped(supervisor.supervise(name, part))
+          // One that dies must not ask its directory more often than one that fails.
+          const options = name === "acme" ? { schedule: CertificateRenewal.retrySchedule } : {}
+          yield* Effect.forkScoped(supervisor.supervise(name, part, options))
         }
       })
     } satisfies NodeCertificatesShape

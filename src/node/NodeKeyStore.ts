@@ -6,6 +6,10 @@
  * Files and directory can be read by their owner only.
  *
  * What a crash leaves half-written is removed when the store is opened. One process writes at a time.
+ *
+ * A store belongs to the directory that it was opened with. When that is gone, or another one has come in its place (a disk
+ * that was mounted or taken away), everything fails until the store is opened anew: nothing is written to where nobody
+ * looks for it, and an empty directory is not taken for one whose entries were removed.
  */
 import * as FsPromises from "node:fs/promises"
 import * as Path from "node:path"
@@ -15,54 +19,66 @@ import * as Layer from "effect/Layer"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import * as AtomicFile from "./AtomicFile.ts"
 
-/** Opens a store, and makes its directory if there is none. Keys have 1 to 100 bytes of UTF-8. */
-export const make = (
-  directory: string
-): Effect.Effect<KeyValueStore.KeyValueStore, KeyValueStore.KeyValueStoreError> => {
-  const attempt = <A>(method: string, key: string | undefined, run: () => Promise<A>) =>
-    Effect.tryPromise({
-      try: run,
-      catch: (cause) =>
-        new KeyValueStore.KeyValueStoreError({
-          method,
-          ...(key === undefined ? {} : { key }),
-          message: `${directory}: ${wordsOf(cause)}`,
-          cause
-        })
-    })
-  const list = async (): Promise<ReadonlyArray<string>> =>
-    (await FsPromises.readdir(directory)).flatMap((file) => keyOf(file) ?? [])
-  const read = async (key: string): Promise<Buffer | undefined> => {
-    try {
-      return await FsPromises.readFile(pathOf(directory, key))
-    } catch (error) {
-      if (codeOf(error) === "ENOENT") return undefined
-      throw error
+/**
+ * Opens a store, and makes its directory if there is none. Keys have 1 to 100 bytes of UTF-8. Everything fails with the path
+ * and what the system said, and never with a value.
+ */
+export const make = (directory: string): Effect.Effect<KeyValueStore.KeyValueStore, KeyValueStore.KeyValueStoreError> =>
+  Effect.suspend(() => {
+    let opened = ""
+    const attempt = <A>(method: string, key: string | undefined, run: () => Promise<A>) =>
+      Effect.tryPromise({
+        try: run,
+        catch: (cause) =>
+          new KeyValueStore.KeyValueStoreError({
+            method,
+            ...(key === undefined ? {} : { key }),
+            message: `${directory}: ${wordsOf(cause)}`,
+            cause
+          })
+      })
+    const within = <A>(method: string, key: string | undefined, run: () => Promise<A>) =>
+      attempt(method, key, async () => {
+        if ((await identityOf(directory)) !== opened) throw new Error("something else has come in its place")
+        return run()
+      })
+    const list = async (): Promise<ReadonlyArray<string>> =>
+      (await FsPromises.readdir(directory)).flatMap((file) => keyOf(file) ?? [])
+    const read = async (key: string): Promise<Buffer | undefined> => {
+      try {
+        return await FsPromises.readFile(pathOf(directory, key))
+      } catch (error) {
+        if (codeOf(error) === "ENOENT") return undefined
+        throw error
+      }
     }
-  }
-  const write = async (key: string, value: string | Uint8Array): Promise<void> =>
-    AtomicFile.write(pathOf(directory, key), value, 0o600)
-  const remove = async (key: string): Promise<void> => AtomicFile.remove(pathOf(directory, key))
-  const store = KeyValueStore.make({
-    get: (key) =>
-      attempt("get", key, async () => {
-        const bytes = await read(key)
-        return bytes === undefined ? undefined : isText(bytes) ? bytes.toString("utf8") : Base64.encode(bytes)
+    const write = async (key: string, value: string | Uint8Array): Promise<void> =>
+      AtomicFile.write(pathOf(directory, key), value, 0o600)
+    const remove = async (key: string): Promise<void> => AtomicFile.remove(pathOf(directory, key))
+    const store = KeyValueStore.make({
+      get: (key) =>
+        within("get", key, async () => {
+          const bytes = await read(key)
+          return bytes === undefined ? undefined : isText(bytes) ? bytes.toString("utf8") : Base64.encode(bytes)
+        }),
+      getUint8Array: (key) => within("getUint8Array", key, () => read(key)),
+      set: (key, value) => Effect.uninterruptible(within("set", key, () => write(key, value))),
+      remove: (key) => Effect.uninterruptible(within("remove", key, () => remove(key))),
+      clear: within("clear", undefined, async () => {
+        for (const key of await list()) await remove(key)
       }),
-    getUint8Array: (key) => attempt("getUint8Array", key, () => read(key)),
-    set: (key, value) => Effect.uninterruptible(attempt("set", key, () => write(key, value))),
-    remove: (key) => Effect.uninterruptible(attempt("remove", key, () => remove(key))),
-    clear: attempt("clear", undefined, async () => {
-      for (const key of await list()) await remove(key)
-    }),
-    size: attempt("size", undefined, async () => (await list()).length),
-    keys: attempt("keys", undefined, list)
+      size: within("size", undefined, async () => (await list()).length),
+      keys: within("keys", undefined, list)
+    })
+    const prepare = async (): Promise<void> => {
+      await FsPromises.mkdir(directory, { recursive: true, mode: 0o700 })
+      for (const file of await FsPromises.readdir(directory)) {
+        if (AtomicFile.isUnfinished(file)) await FsPromises.rm(Path.join(directory, file), { force: true })
+      }
+      opened = await identityOf(directory)
+    }
+    return Effect.as(attempt("open", undefined, prepare), store)
   })
-  return Effect.as(
-    attempt("open", undefined, () => open(directory)),
-    store
-  )
-}
 
 /** Provides a store in a directory. */
 export const layer = (directory: string): Layer.Layer<KeyValueStore.KeyValueStore, KeyValueStore.KeyValueStoreError> =>
@@ -84,11 +100,9 @@ const keyOf = (file: string): string | undefined => {
   return name.startsWith("=") ? Buffer.from(name.slice(1), "hex").toString("utf8") : name
 }
 
-const open = async (directory: string): Promise<void> => {
-  await FsPromises.mkdir(directory, { recursive: true, mode: 0o700 })
-  for (const file of await FsPromises.readdir(directory)) {
-    if (AtomicFile.isUnfinished(file)) await FsPromises.rm(Path.join(directory, file), { force: true })
-  }
+const identityOf = async (directory: string): Promise<string> => {
+  const { dev, ino } = await FsPromises.stat(directory, { bigint: true })
+  return `${dev}:${ino}`
 }
 
 const isText = (bytes: Buffer): boolean => bytes.equals(Buffer.from(bytes.toString("utf8"), "utf8"))
@@ -101,6 +115,11 @@ const wordsOf = (error: unknown): string => {
     case "EACCES":
     case "EPERM":
       return "permission denied"
+    case "ENOENT":
+      return "it is gone"
+    case "EEXIST":
+    case "ENOTDIR":
+      return "there is a file where it should be"
     case "ENOSPC":
       return "no space left"
     case "EROFS":

@@ -2,8 +2,9 @@
  * A log file that is put aside when it is full, or when its time is over, and kept a few times: `rotating-file-stream`.
  *
  * A disk that is full, a directory that may not be written, a file in the way: the file is closed, the lines wait in the
- * queue of the sink within its bounds, and it is opened again later. `rotating-file-stream` is loaded when the first line is
- * written.
+ * queue of the sink within its bounds, and it is opened again later. A file that somebody moved away or removed, with its
+ * directory or without, is made anew before the next line: lines would go where nobody finds them. `rotating-file-stream` is
+ * loaded when the first line is written.
  *
  * **Gotchas**
  *
@@ -25,36 +26,49 @@ export const sink = (
   options: Pick<QueuedOptions, "onResume" | "report" | "maxQueuedBytes" | "maxBatchBytes" | "retry">
 ): Effect.Effect<LogSink, never, Scope.Scope> =>
   Effect.gen(function* () {
-    let current: RotatingFileStream | undefined
-    yield* Effect.addFinalizer(() => Effect.suspend(() => (current === undefined ? Effect.void : end(current))))
+    let current: LogFile | undefined
+    const leave = (file: LogFile): void => {
+      if (current === file) current = undefined
+    }
+    yield* Effect.addFinalizer(() => Effect.suspend(() => (current === undefined ? Effect.void : end(current.stream))))
     const opened = Effect.gen(function* () {
-      const stream = yield* open(settings)
-      stream.on("error", () => {
-        if (current === stream) current = undefined
-      })
-      current = stream
-      return stream
+      const file = yield* open(settings)
+      file.stream.on("error", () => leave(file))
+      current = file
+      return file
+    })
+    const file = Effect.gen(function* () {
+      if (current === undefined) return yield* opened
+      const found = current
+      if (yield* Effect.promise(() => found.isInPlace())) return found
+      leave(found)
+      yield* end(found.stream)
+      return yield* opened
     })
     return yield* queued({
       ...options,
       name: "file",
       write: (lines) =>
-        Effect.suspend(() => (current === undefined ? opened : Effect.succeed(current))).pipe(
-          Effect.flatMap((stream) =>
-            Effect.callback<void, LogWriteError>((resume) => {
-              stream.write(textOf(lines), (error) => {
-                if (!error) return resume(Effect.void)
-                if (current === stream) current = undefined
-                resume(Effect.fail(failure(settings, error)))
-              })
+        Effect.flatMap(file, (file) =>
+          Effect.callback<void, LogWriteError>((resume) => {
+            file.stream.write(textOf(lines), (error) => {
+              if (!error) return resume(Effect.void)
+              leave(file)
+              resume(Effect.fail(failure(settings, error)))
             })
-          )
+          })
         )
     })
   })
 
+/** A file that is written, and whether it still is what stands at its path. */
+interface LogFile {
+  readonly stream: RotatingFileStream
+  readonly isInPlace: () => Promise<boolean>
+}
+
 /** Opens the file, behind what it holds; a last line that was cut off by a crash or a full disk is ended first. */
-const open = (settings: FileSettings): Effect.Effect<RotatingFileStream, LogWriteError> =>
+const open = (settings: FileSettings): Effect.Effect<LogFile, LogWriteError> =>
   Effect.tryPromise({
     try: async () => {
       const { createStream } = await import("rotating-file-stream")
@@ -65,10 +79,40 @@ const open = (settings: FileSettings): Effect.Effect<RotatingFileStream, LogWrit
         stream.once("open", () => resolve())
         stream.once("error", reject)
       })
-      return stream
+      return { stream, isInPlace: watchPlace(path, stream) }
     },
     catch: (error) => failure(settings, error)
   })
+
+/** Tells, before each batch, whether what is written is what stands at the path. It is not while the file is put aside. */
+const watchPlace = (path: string, stream: RotatingFileStream): LogFile["isInPlace"] => {
+  let known: string | undefined
+  let isMoving = false
+  stream.on("rotation", () => {
+    isMoving = true
+  })
+  stream.on("open", () => {
+    isMoving = false
+    known = undefined
+  })
+  return async () => {
+    if (isMoving) return true
+    const found = await identityOf(path)
+    // The file may have been put aside for its age meanwhile.
+    if (isMoving) return true
+    known ??= found
+    return found !== undefined && found === known
+  }
+}
+
+const identityOf = async (path: string): Promise<string | undefined> => {
+  try {
+    const { dev, ino } = await Fs.stat(path, { bigint: true })
+    return `${dev}:${ino}`
+  } catch {
+    return undefined
+  }
+}
 
 /** Ends the stream: what it was given is written, and the file closed. */
 const end = (stream: RotatingFileStream): Effect.Effect<void> =>

@@ -9,10 +9,12 @@
 
 import process from "node:process"
 import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
 import * as Diagnostics from "../server/Diagnostics.ts"
+import * as LastWords from "../server/LastWords.ts"
 import { StopSignal, type StopSignalShape } from "../server/StopSignal.ts"
 
 /** Whether standard output is a terminal. */
@@ -21,14 +23,16 @@ export const isTerminal = (): boolean => process.stdout.isTTY === true
 /** Exit status for a configuration that is not valid. */
 export const exitConfig = 78
 
-/** How long a process may take to end after the second signal. */
+/** How long a process may take to end after the second signal, and beyond the time for its last words. */
 const urgentMs = 1_000
 
 /**
- * Runs a program as the main one of the process, with `StopSignal` and `Diagnostics` provided.
+ * Runs a program as the main one of the process, with `StopSignal`, `Diagnostics` and `LastWords` provided.
  *
  * A failure is printed as its message, without a stack: it is for the operator. A defect, and an exception that nobody
- * caught, is printed in full, with the diagnostic report on one line of JSON.
+ * caught, is printed in full, with the diagnostic report on one line of JSON. After such an exception (a rejection that nobody
+ * handled is one, too) nothing is closed in order, because nobody knows what still works: those of `LastWords` may write it
+ * down, within their time, and then the process ends.
  */
 export const run = <E extends { readonly _tag: string; readonly message: string }>(
   program: Effect.Effect<void, E>
@@ -36,14 +40,23 @@ export const run = <E extends { readonly _tag: string; readonly message: string 
   const diagnostics = Diagnostics.make()
   diagnostics.contribute("process", describeProcess)
   const urgency = makeUrgency()
+  const lastWords = LastWords.make()
+  let isDying = false
   process.on("uncaughtException", (error) => {
-    die(Cause.pretty(Cause.die(error)), diagnostics)
-    process.exit(1)
+    const cause = Cause.die(error)
+    die(Cause.pretty(cause), diagnostics)
+    // What fails beside the last words is printed only.
+    if (isDying) return
+    isDying = true
+    // Also where fibers do not run any more, because the exception came out of what runs them.
+    setTimeout(() => process.exit(1), Duration.toMillis(LastWords.timeLimit) + urgentMs)
+    Effect.runFork(lastWords.tell(cause, diagnostics.last(Date.now()))).addObserver(() => process.exit(1))
   })
   runMain(urgency.declare)(
     program.pipe(
       Effect.provideService(StopSignal, urgency.signal),
       Effect.provideService(Diagnostics.Diagnostics, diagnostics),
+      Effect.provideService(LastWords.LastWords, lastWords),
       Effect.tapCause((cause) =>
         Effect.sync(() => {
           if (Cause.hasInterruptsOnly(cause)) return
@@ -106,7 +119,7 @@ const makeUrgency = (): { readonly signal: StopSignalShape; readonly declare: ()
 
 const die = (what: string, diagnostics: Diagnostics.DiagnosticsShape): void => {
   process.stderr.write(`effect-rtmp: unexpected failure\n${what}\n`)
-  process.stderr.write(`effect-rtmp: report ${JSON.stringify(diagnostics.report(Date.now()))}\n`)
+  process.stderr.write(`effect-rtmp: report ${JSON.stringify(diagnostics.last(Date.now()))}\n`)
 }
 
 const describeProcess = () => ({

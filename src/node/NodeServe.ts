@@ -12,9 +12,14 @@ import * as ConfigShow from "../config/ConfigShow.ts"
 import { ConfigStore } from "../config/ConfigStore.ts"
 import type { RtmpConfigData } from "../config/RtmpConfig.ts"
 import { Health } from "../observability/Health.ts"
+import type { LogServices } from "../observability/Log.ts"
 import { inRoom, LogLevels } from "../observability/LogLevels.ts"
+import { LogOutputs } from "../observability/LogSink.ts"
 import { Diagnostics } from "../server/Diagnostics.ts"
+import { LastWords } from "../server/LastWords.ts"
 import { RtmpServer } from "../server/RtmpServer.ts"
+import * as SupervisedLog from "../server/SupervisedLog.ts"
+import { Supervisor } from "../server/Supervisor.ts"
 import type { ServeArguments } from "./cli/ServeArguments.ts"
 import * as ServeConfig from "./cli/ServeConfig.ts"
 import type { LayerOperated } from "./LayerOperated.ts"
@@ -64,11 +69,23 @@ export const serve = Effect.fnUntraced(function* (args: ServeArguments, layerOpe
     yield* NodeRehearsal.rehearse(layerOperated)
   }
   NodeStart.keepCompiled()
-  yield* Effect.andThen(inRoom("config")(about), Effect.provide(Effect.scoped(run(file, config)), services)).pipe(
+  const lastWords = yield* makeLastWords
+  // Written down before anything is closed, where it can be: the report is to say how things stood.
+  const serving = run(file, config).pipe(Effect.tapCause(lastWords), Effect.scoped)
+  yield* Effect.andThen(inRoom("config")(about), Effect.provide(serving, services)).pipe(
     Effect.tapCause(lastWords),
-    Effect.provide(layerTelemetry(config, version).pipe(Layer.provideMerge(NodeLog.layer(NodeSettings.log(config)))))
+    Effect.provide(
+      layerTelemetry(config, version).pipe(
+        Layer.provideMerge(layerWitness(lastWords)),
+        Layer.provideMerge(layerLog(config))
+      )
+    )
   )
 })
+
+/** The log, whose writers are parts of the server like any other: `log file`, `log stdout` and so on. */
+const layerLog = (config: RtmpConfigData): Layer.Layer<LogServices | Supervisor> =>
+  NodeLog.layer(NodeSettings.log(config)).pipe(Layer.provide(SupervisedLog.layer), Layer.provideMerge(Supervisor.layer))
 
 const layerTelemetry = (config: RtmpConfigData, version: string): Layer.Layer<never> => {
   const settings = NodeSettings.telemetry(config, version)
@@ -77,13 +94,36 @@ const layerTelemetry = (config: RtmpConfigData, version: string): Layer.Layer<ne
   return NodeTelemetry.layerKept(settings)
 }
 
-/** A fault that nothing recovers from, with what is known of the server, in the log too: where its lines go to a file only. */
-const lastWords = (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
-  Cause.hasDies(cause)
-    ? Effect.flatMap(Diagnostics, (diagnostics) =>
-        Effect.logFatal("unexpected failure", cause, { report: JSON.stringify(diagnostics.report(Date.now())) })
-      ).pipe(inRoom("lifecycle"))
-    : Effect.void
+/**
+ * A fault that nothing recovers from, with what is known of the server, in the log too, where its lines go to a file only;
+ * once, however many hear of it.
+ */
+const makeLastWords = Effect.map(Diagnostics, (diagnostics) => {
+  let isSaid = false
+  return (cause: Cause.Cause<unknown>): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      if (isSaid || !Cause.hasDies(cause)) return Effect.void
+      isSaid = true
+      const report = JSON.stringify(diagnostics.last(Date.now()))
+      return Effect.logFatal("unexpected failure", cause, { report }).pipe(inRoom("lifecycle"))
+    })
+})
+
+/** What no fiber hears of is written down as well, and nothing ends before it is. */
+const layerWitness = (say: (cause: Cause.Cause<unknown>) => Effect.Effect<void>) =>
+  Layer.effectDiscard(
+    Effect.gen(function* () {
+      const { flush } = yield* LogOutputs
+      const lastWords = yield* LastWords
+      const context = yield* Effect.context<never>()
+      yield* Effect.acquireRelease(
+        Effect.sync(() =>
+          lastWords.add((cause) => Effect.andThen(say(cause), flush).pipe(Effect.provideContext(context)))
+        ),
+        (remove) => Effect.sync(remove)
+      )
+    })
+  )
 
 /** Everything runs: says so, follows the configuration, and waits for the end. */
 const run = Effect.fnUntraced(function* (file: string | undefined, config: RtmpConfigData) {

@@ -161,7 +161,9 @@ const installSystemd = (settings: ServiceSettings, { configText }: InstallOption
       ...(isSystem && user === systemdUser
         ? [write(sysusers, SystemdUnits.sysusers, 0o644), run(false, "systemd-sysusers", sysusers)]
         : []),
-      { _tag: "MakeDirectory", path: paths.folder, mode: 0o755 },
+      ...(configText !== undefined && folderOf(paths.config) === paths.folder
+        ? []
+        : [{ _tag: "MakeDirectory", path: paths.folder, mode: 0o755 } as const]),
       ...configSteps(paths.config, configText, 0o640),
       // Its secrets are for the server, and not for everybody.
       ...(isSystem && configText !== undefined ? [run(true, "chgrp", user, paths.config)] : []),

@@ -113,26 +113,6 @@ export const layerWith = (settings: LogOptions): Layer.Layer<LogServices, never,
       const levels = makeLevels(tableOf(settings))
       const recent = yield* RecentLog.make(settings.recent ?? RecentLog.defaults)
       const outputs: Array<Output> = []
-      for (const target of targetsOf(settings)) {
-        const output: Output = { open: undefined, format: () => "" }
-        const lost = (lines: number): void => {
-          if (output.open === undefined) return
-          const date = new Date(clock.currentTimeMillisUnsafe())
-          const fields = { output: output.open.name, lines }
-          const event: LogEvent = {
-            date,
-            level: "warn",
-            room: "log",
-            message: "log lines lost",
-            fields,
-            cause: undefined
-          }
-          output.open.sink.write(output.format(event), "warn")
-        }
-        output.open = yield* sinks.open(target, lost)
-        output.format = formatOf(settings, target, output.open)
-        outputs.push(output)
-      }
       const logger = Logger.make<unknown, void>((options) => {
         const level = fromLogLevel(options.logLevel)
         if (!levels.isEnabled(roomOf(options.fiber, options.message), level)) return
@@ -149,6 +129,32 @@ export const layerWith = (settings: LogOptions): Layer.Layer<LogServices, never,
           open?.sink.write(line, level)
         }
       })
+      // Who keeps the writers going has something to log, too: it goes where all lines go.
+      const withLogger = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+        effect.pipe(
+          Effect.provideService(Logger.CurrentLoggers, new Set([logger])),
+          Effect.provideService(References.MinimumLogLevel, "Trace")
+        )
+      for (const target of targetsOf(settings)) {
+        const output: Output = { open: undefined, format: () => "" }
+        const lost = (lines: number): void => {
+          if (output.open === undefined) return
+          const date = new Date(clock.currentTimeMillisUnsafe())
+          const fields = { output: output.open.name, lines }
+          const event: LogEvent = {
+            date,
+            level: "warn",
+            room: "log",
+            message: "log lines lost",
+            fields,
+            cause: undefined
+          }
+          output.open.sink.write(output.format(event), "warn")
+        }
+        output.open = yield* withLogger(sinks.open(target, lost))
+        output.format = formatOf(settings, target, output.open)
+        outputs.push(output)
+      }
       const all = (use: (open: OpenSink) => Effect.Effect<void>): Effect.Effect<void> =>
         Effect.forEach(outputs, ({ open }) => (open === undefined ? Effect.void : use(open)), {
           concurrency: "unbounded",

@@ -5,6 +5,7 @@
  * is slow or may fail (a pipe, a disk, another program) stands behind `queued`: a bounded queue and one fiber. Which sinks
  * there are is the platform's business: it provides `LogSinks`.
  */
+import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -24,7 +25,7 @@ export interface LogSink {
   readonly lost: () => number
   /** Waits until every line that was taken is written. Does not end as long as the writer is stuck. */
   readonly flush: Effect.Effect<void>
-  /** Flushes for two seconds at most, and gives up what is left. What comes later is lost. */
+  /** Flushes for two seconds at most, and gives up what is left; at once where writing fails. What comes later is lost. */
   readonly close: Effect.Effect<void>
 }
 
@@ -136,13 +137,41 @@ export const direct = (write: (line: string, level: LineLevel) => void): LogSink
   }
 }
 
+/**
+ * Keeps the writer of an output going until it is interrupted. `step` writes what waits, once: it is to be run again and
+ * again, after a failure or a defect too, by one at a time and with the pauses of `schedule`. Where it returns, the output
+ * is given up.
+ */
+export type WriterKeeper = (
+  output: string,
+  step: Effect.Effect<void, LogWriteError>,
+  schedule: Schedule.Schedule<unknown>
+) => Effect.Effect<void>
+
+/**
+ * Who keeps the writers of queued sinks going. By default nobody hears of it; a server lets its supervisor do it, with a
+ * status of each output.
+ */
+export const KeepWriter: Context.Reference<WriterKeeper> = Context.Reference<WriterKeeper>(
+  "effect-rtmp/observability/KeepWriter",
+  {
+    defaultValue: () => (_, step, schedule) =>
+      step.pipe(
+        Effect.catchDefect((defect) => Effect.fail(new LogWriteError({ message: String(defect) }))),
+        Effect.retry(schedule),
+        Effect.forever,
+        Effect.ignore
+      )
+  }
+)
+
 /** What a queue of lines needs. */
 export interface QueuedOptions {
   /** The name of the output in reports. */
   readonly name: string
   /**
-   * Writes lines in order. Runs again with the very same array after a failure; a writer that may have written a part
-   * can tell by that. Is interrupted when the sink closes.
+   * Writes lines in order. Runs again with the very same array after a failure or a defect; a writer that may have written
+   * a part can tell by that. Is interrupted when the sink closes.
    */
   readonly write: (lines: ReadonlyArray<string>) => Effect.Effect<void, LogWriteError>
   /** Called, with the lines lost since the last time, when lines can be taken again. It may write to the sink. */
@@ -153,8 +182,11 @@ export interface QueuedOptions {
   readonly maxQueuedBytes?: number
   /** Bytes that are handed to `write` at once. Defaults to 64 KiB. */
   readonly maxBatchBytes?: number
-  /** When to write again after a failure. Defaults to one second, twice as long each time, a minute at most. */
-  readonly retry?: Schedule.Schedule<unknown, LogWriteError>
+  /**
+   * When to write again after a failure. Defaults to one second, twice as long each time, a minute at most. A schedule that
+   * ends gives the output up: what comes then is lost.
+   */
+  readonly retry?: Schedule.Schedule<unknown>
 }
 
 /** The default of `retry`. */
@@ -167,7 +199,8 @@ export const defaultRetry: Schedule.Schedule<unknown> = Schedule.min([
 export const closeTimeout = "2 seconds"
 
 /**
- * Makes a sink of a writer that takes its time, or fails: a bounded queue, and one fiber that writes and tries again.
+ * Makes a sink of a writer that takes its time, fails, or dies: a bounded queue, and one fiber that writes, which is started
+ * again by the `KeepWriter` around it. The queue outlives its writer, and so does what the writer had in its hands.
  *
  * **Details**
  *
@@ -178,7 +211,7 @@ export const queued = (options: QueuedOptions): Effect.Effect<LogSink, never, Sc
   Effect.gen(function* () {
     const maxQueuedBytes = options.maxQueuedBytes ?? 4 * 1024 * 1024
     const maxBatchBytes = options.maxBatchBytes ?? 64 * 1024
-    const retry = options.retry ?? defaultRetry
+    const keep = yield* KeepWriter
     const pending = yield* Latch.make(false)
     const idle = yield* Latch.make(true)
     let lines: Array<string> = []
@@ -186,8 +219,9 @@ export const queued = (options: QueuedOptions): Effect.Effect<LogSink, never, Sc
     let bytes = 0
     let lost = 0
     let gap = 0
-    let inFlight = 0
+    let inFlight: ReadonlyArray<string> = []
     let inFlightBytes = 0
+    let writing = false
     let failing = false
     let closed = false
 
@@ -215,12 +249,13 @@ export const queued = (options: QueuedOptions): Effect.Effect<LogSink, never, Sc
       idle.closeUnsafe()
       pending.openUnsafe()
     }
-    const take = (): { readonly batch: ReadonlyArray<string>; readonly size: number } => {
+    const take = (): void => {
       let end = at
       let size = 0
       while (end < lines.length && (end === at || size + sizeOf(lines[end]!) <= maxBatchBytes))
         size += sizeOf(lines[end++]!)
-      const batch = lines.slice(at, end)
+      inFlight = lines.slice(at, end)
+      inFlightBytes = size
       at = end
       // What is written must not be kept alive by what waits, nor be moved for each batch.
       if (at === lines.length) {
@@ -230,77 +265,78 @@ export const queued = (options: QueuedOptions): Effect.Effect<LogSink, never, Sc
         lines = lines.slice(at)
         at = 0
       }
-      return { batch, size }
     }
-    const failed = (error: LogWriteError): Effect.Effect<void> =>
+    const report = (text: string): void => {
+      try {
+        options.report(`log output ${options.name}: ${text}`)
+      } catch {
+        // The last way to tell anybody is gone too.
+      }
+    }
+    const failed = (cause: Cause.Cause<LogWriteError>): Effect.Effect<void> =>
       Effect.sync(() => {
-        if (failing) return
+        if (failing || Cause.hasInterruptsOnly(cause)) return
         failing = true
-        options.report(`log output ${options.name}: ${error.message}; lines wait or are lost until it works again`)
+        const error = Cause.squash(cause)
+        const words = error instanceof Error ? error.message : String(error)
+        report(`${words}; lines wait or are lost until it works again`)
       })
-    const pump = Effect.gen(function* () {
-      // Left behind by a writer that died: of what it had in its hands nobody knows.
-      if (inFlight > 0) {
-        lost += inFlight
-        gap += inFlight
-        bytes -= inFlightBytes
-        inFlight = 0
-      }
-      while (true) {
-        yield* pending.await
-        if (at === lines.length) {
+    const step = Effect.gen(function* () {
+      // Left behind by a writer that failed or died: it is written before what waits.
+      if (inFlight.length === 0) {
+        while (at === lines.length) {
           pending.closeUnsafe()
           idle.openUnsafe()
-          continue
+          yield* pending.await
         }
-        const { batch, size } = take()
-        inFlight = batch.length
-        inFlightBytes = size
-        yield* Effect.suspend(() => options.write(batch)).pipe(
-          Effect.catchDefect((defect) => Effect.fail(new LogWriteError({ message: String(defect) }))),
-          Effect.tapError(failed),
-          Effect.retry(retry),
-          // A schedule that comes to an end gives the batch up, not the output.
-          Effect.catch(() =>
-            Effect.sync(() => {
-              lost += batch.length
-              gap += batch.length
-            })
-          )
-        )
-        failing = false
-        inFlight = 0
-        bytes -= size
-        resumeIfPossible()
-        if (lines.length === 0) {
-          pending.closeUnsafe()
-          idle.openUnsafe()
-        }
+        take()
       }
+      writing = true
+      yield* Effect.suspend(() => options.write(inFlight)).pipe(
+        Effect.onExit(() =>
+          Effect.sync(() => {
+            writing = false
+          })
+        ),
+        Effect.tapCause(failed)
+      )
+      failing = false
+      inFlight = []
+      bytes -= inFlightBytes
+      resumeIfPossible()
+      if (at < lines.length) return
+      pending.closeUnsafe()
+      idle.openUnsafe()
     })
-    // Whatever else it dies of, a callback that throws, say, it is started again: nobody would hear of a log that is gone.
-    const writer = pump.pipe(
-      Effect.catchDefect((defect) => Effect.fail(new LogWriteError({ message: String(defect) }))),
-      Effect.tapError((error) => Effect.ignoreCause(failed(error))),
-      Effect.retry(Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("1 minute")]))
+    const giveUp = Effect.sync(() => {
+      if (closed) return
+      closed = true
+      // Of what the writer has in its hands nobody knows.
+      const left = lines.length - at + inFlight.length
+      lost += left
+      if (left + gap > 0) report(`${left + gap} lines are lost at the end`)
+      lines = []
+      at = 0
+      gap = 0
+      inFlight = []
+      idle.openUnsafe()
+    })
+    const fiber = yield* Effect.forkScoped(
+      Effect.interruptible(Effect.andThen(keep(options.name, step, options.retry ?? defaultRetry), giveUp))
     )
-    const fiber = yield* Effect.forkScoped(Effect.interruptible(writer))
-    const close = Effect.suspend(() => {
-      if (closed) return Effect.void
-      return Effect.gen(function* () {
-        yield* Effect.timeoutOption(idle.await, closeTimeout)
-        closed = true
-        yield* Fiber.interrupt(fiber)
-        // Of what the writer has in its hands nobody knows.
-        const left = lines.length - at + inFlight
-        lost += left
-        if (left + gap > 0) options.report(`log output ${options.name}: ${left + gap} lines are lost at the end`)
-        lines = []
-        at = 0
-        gap = 0
-        idle.openUnsafe()
-      })
-    })
+    // A writer that waits to be started again does not get to it any more: what failed may work by now.
+    const lastTry = Effect.andThen(
+      Fiber.interrupt(fiber),
+      Effect.raceFirst(idle.await, Effect.ignoreCause(Effect.forever(step)))
+    )
+    const close = Effect.suspend(() =>
+      closed
+        ? Effect.void
+        : Effect.timeoutOption(failing && !writing ? lastTry : idle.await, closeTimeout).pipe(
+            Effect.andThen(Fiber.interrupt(fiber)),
+            Effect.andThen(giveUp)
+          )
+    )
     yield* Effect.addFinalizer(() => close)
     return { write, lost: () => lost, flush: idle.await, close }
   })

@@ -7,6 +7,8 @@
  *
  * **Details**
  *
+ * The store of stream keys is a part of the `Supervisor` around, `keyStore`: keys hold while it is away.
+ *
  * A reload takes effect for what is decided from then on; who publishes or plays goes on. Blocked addresses stay blocked,
  * unless `auth.block` itself has changed.
  */
@@ -43,6 +45,7 @@ import type { RtmpCrypto } from "../protocol/Crypto.ts"
 import type { AccessParts, PartsError } from "./AccessParts.ts"
 import type { AccessPlatform } from "./AccessPlatform.ts"
 import * as ServerLog from "./ServerLog.ts"
+import { make as makeSupervisor, Supervisor } from "./Supervisor.ts"
 
 /**
  * How access is controlled now.
@@ -131,6 +134,9 @@ const make: Effect.Effect<
   const store = yield* ConfigStore
   const scope = yield* Effect.scope
   const needs = yield* Effect.context<AccessPlatform | RtmpCrypto>()
+  const supervisor = yield* Effect.flatMap(Effect.serviceOption(Supervisor), (option) =>
+    Option.isSome(option) ? Effect.succeed(option.value) : makeSupervisor
+  )
   const runFork = Effect.runForkWith(yield* Effect.context<never>())
   const { emit: broadcast, values: attempts } = yield* Broadcast.make<AccessAttempt>()
   const minimumLevel = yield* References.MinimumLogLevel
@@ -160,6 +166,15 @@ const make: Effect.Effect<
   const discard = (made: AccessParts | undefined, other: AccessParts | undefined): Effect.Effect<void> =>
     made === undefined ? Effect.void : Effect.flatMap(loadParts, ({ release }) => release(made, other))
 
+  const supervise = (before: AccessParts | undefined): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const made = parts
+      if (made === undefined) return Effect.void
+      return Effect.flatMap(loadParts, (AccessParts) =>
+        AccessParts.supervise(config, made, before, supervisor).pipe(Effect.provideContext(needs))
+      )
+    })
+
   const announce = Effect.suspend(() =>
     parts === undefined
       ? Effect.logInfo("the server is open: everybody may publish and play (see auth and acl of the configuration)")
@@ -184,11 +199,14 @@ const make: Effect.Effect<
           config = next
           revision++
           const hasChanged = JSON.stringify(was) !== JSON.stringify(stateOf(next, made))
-          return Effect.andThen(hasChanged ? announce : Effect.void, discard(before, made))
+          return Effect.andThen(hasChanged ? announce : Effect.void, discard(before, made)).pipe(
+            Effect.andThen(supervise(before))
+          )
         })
       })
   })
   yield* announce
+  yield* supervise(undefined)
 
   /** The keys can be managed before anybody is asked for one. */
   const withKeys = <A>(

@@ -31,6 +31,7 @@ import { type RtmpConfigData, written } from "../config/RtmpConfig.ts"
 import { inRoom } from "../observability/LogLevels.ts"
 import type { RtmpCrypto } from "../protocol/Crypto.ts"
 import { AccessPlatform } from "./AccessPlatform.ts"
+import type { Supervisor } from "./Supervisor.ts"
 
 /** A part that was made, and what it was made of. */
 interface Part {
@@ -82,6 +83,30 @@ export const release = (parts: AccessParts, next: AccessParts | undefined): Effe
     ([name, part]) => (next?.parts.get(name) === part ? Effect.void : Scope.close(part.scope, Exit.void)),
     { discard: true }
   )
+
+/**
+ * Keeps the store of stream keys going for as long as the parts live, supervised as `keyStore`; nothing where `previous` had
+ * the same one. Returns at once.
+ */
+export const supervise = (
+  config: RtmpConfigData,
+  parts: AccessParts,
+  previous: AccessParts | undefined,
+  supervisor: Supervisor["Service"]
+): Effect.Effect<void, never, AccessPlatform> =>
+  Effect.gen(function* () {
+    const part = parts.parts.get("keys")
+    if (part === undefined || previous?.parts.get("keys") === part) return
+    const { keep } = part.value as StreamKeys["Service"]
+    const { openStore } = yield* AccessPlatform
+    yield* Effect.flatMap(openStore(config.auth.keys.directory), keep).pipe(
+      (keeping) => supervisor.supervise("keyStore", keeping),
+      // It is not critical, and so never fails.
+      Effect.ignore,
+      inRoom("access"),
+      Effect.forkIn(part.scope)
+    )
+  })
 
 /** The stream keys of a configuration: those of `parts` where they are there, made for the purpose otherwise. */
 export const keysOf = (

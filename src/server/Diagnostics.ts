@@ -29,6 +29,11 @@ export interface DiagnosticsShape {
   readonly note: (error: string, at: number) => void
   /** Makes the report. It never throws. */
   readonly report: (at: number) => DiagnosticReport
+  /**
+   * The report of the fault that ends the process: made at the first call, before parts are closed for it, and the same
+   * from then on.
+   */
+  readonly last: (at: number) => DiagnosticReport
 }
 
 const maxErrors = 20
@@ -38,6 +43,19 @@ const maxErrorCharacters = 1_000
 export const make = (): DiagnosticsShape => {
   const parts = new Map<string, () => unknown>()
   let errors: Array<NotedError> = []
+  let last: DiagnosticReport | undefined
+  const report = (at: number): DiagnosticReport => {
+    const described: Record<string, unknown> = {}
+    for (const [name, describe] of parts) {
+      try {
+        // What a part goes on changing must not change in a report that was made.
+        described[name] = structuredClone(describe())
+      } catch (error) {
+        described[name] = `could not be described: ${String(error)}`
+      }
+    }
+    return { at, parts: described, recentErrors: errors }
+  }
   return {
     contribute: (name, describe) => {
       parts.set(name, describe)
@@ -48,16 +66,10 @@ export const make = (): DiagnosticsShape => {
     note: (error, at) => {
       errors = [...errors.slice(-(maxErrors - 1)), { at, error: error.slice(0, maxErrorCharacters) }]
     },
-    report: (at) => {
-      const described: Record<string, unknown> = {}
-      for (const [name, describe] of parts) {
-        try {
-          described[name] = describe()
-        } catch (error) {
-          described[name] = `could not be described: ${String(error)}`
-        }
-      }
-      return { at, parts: described, recentErrors: errors }
+    report,
+    last: (at) => {
+      last ??= report(at)
+      return last
     }
   }
 }
@@ -66,7 +78,8 @@ export const make = (): DiagnosticsShape => {
 export const discard: DiagnosticsShape = {
   contribute: () => () => {},
   note: () => {},
-  report: (at) => ({ at, parts: {}, recentErrors: [] })
+  report: (at) => ({ at, parts: {}, recentErrors: [] }),
+  last: (at) => ({ at, parts: {}, recentErrors: [] })
 }
 
 /** The collector of the process; `discard` where nobody provides one. `NodeMain` does. */

@@ -404,6 +404,8 @@ const make = Effect.gen(function* () {
     for (const connection of [...connections.values()]) connection.destroy()
     yield* Scope.close(scope, Exit.void)
     refusals.flush()
+    // The ends of streams are written first: the summary is the last line.
+    yield* Effect.yieldNow
     const now = wheel.nowMs()
     const { accepted, past, publications, reasons, refused } = counts
     emit({

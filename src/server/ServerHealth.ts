@@ -16,8 +16,8 @@ import type { Lifecycle } from "./ServerAdmin.ts"
 
 /**
  * Registers the checks `listening`, ready only while every port is open and clients are let in, and `memory`, ready only
- * while there is as much as `limits.minFreeMemory` asks for, below which clients are turned away. Where there is an
- * `AccessControl`, also `callback`, not ready while its callback does not answer and is not asked, and clients are therefore
+ * while there is as much as `limits.minFreeMemory` asks for, below which clients are turned away; and `components`, which
+ * never fails and names the parts that do not run. Where there is an `AccessControl`, also `callback`, not ready while its callback does not answer and is not asked, and clients are therefore
  * refused. None is critical: a server may be stopped, or moving its clients away, on purpose, and one without memory or
  * callback still serves who is there.
  */
@@ -50,6 +50,15 @@ export const layer: Layer.Layer<never, never, Health | RtmpServer | RtmpConfig> 
           return failed(`${words}, less than limits.minFreeMemory, ${formatBytes(minFreeMemory)}`)
         }
       )
+    })
+    yield* health.register({
+      name: "components",
+      critical: false,
+      check: Effect.map(server.components, (components): CheckResult => {
+        const down = components.filter(({ state }) => state === "Waiting" || state === "Failed").map(({ name }) => name)
+        // Without them clients are served all the same; that a port is not open is told by `listening`.
+        return down.length === 0 ? passed : { ok: true, reason: `not running: ${down.join(", ")}` }
+      })
     })
     const access = Option.getOrUndefined(yield* Effect.serviceOption(AccessControl))
     if (access === undefined) return

@@ -3,7 +3,8 @@
  *
  * A part (a listener, the API, a watcher) is an Effect that runs until it is interrupted. When it ends by itself with a
  * failure or a defect, it is run again after a pause that the schedule gives; once it has run well for a while, the
- * schedule begins anew. Connections are no parts: each ends alone and is never restarted.
+ * schedule begins anew. The log hears of a failure once, and of the same one again only from the level `debug` on, until the
+ * part has run well. Connections are no parts: each ends alone and is never restarted.
  */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
@@ -12,6 +13,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
 import * as Schedule from "effect/Schedule"
 import { Diagnostics } from "./Diagnostics.ts"
@@ -83,9 +85,29 @@ export class Supervisor extends Context.Service<
     readonly components: Effect.Effect<ReadonlyArray<ComponentStatus>>
   }
 >()("effect-rtmp/server/Supervisor") {
-  /** A supervisor without parts. */
-  static readonly layer: Layer.Layer<Supervisor> = Layer.suspend(() => Layer.effect(Supervisor, make))
+  /**
+   * The supervisor of what is around, where there is one, so that all parts of a process stand in one list; otherwise a new
+   * one, whose parts are in the diagnostic report.
+   */
+  static readonly layer: Layer.Layer<Supervisor> = Layer.suspend(() =>
+    Layer.effect(
+      Supervisor,
+      Effect.flatMap(Effect.serviceOption(Supervisor), (around) =>
+        Option.isSome(around) ? Effect.succeed(around.value) : makeReported
+      )
+    )
+  )
 }
+
+const makeReported = Effect.gen(function* () {
+  const supervisor = yield* make
+  const diagnostics = yield* Diagnostics
+  yield* Effect.acquireRelease(
+    Effect.sync(() => diagnostics.contribute("components", () => Effect.runSync(supervisor.components))),
+    (remove) => Effect.sync(remove)
+  )
+  return supervisor
+})
 
 const maxErrorCharacters = 500
 
@@ -118,17 +140,25 @@ export const make: Effect.Effect<Supervisor["Service"]> = Effect.gen(function* (
     const resetAfterMs = Duration.toMillis(Duration.fromInputUnsafe(options.resetAfter ?? "1 minute"))
     let step = yield* Schedule.toStepWithMetadata(schedule)
     let restarts = 0
+    let told = ""
     statuses.delete(name)
     while (true) {
       const startedAt = set(name, { state: "Running", critical, restarts }).since
       const exit = yield* Effect.exit(component)
       if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) return
       const now = clock.currentTimeMillisUnsafe()
-      if (now - startedAt >= resetAfterMs) step = yield* Schedule.toStepWithMetadata(schedule)
+      if (now - startedAt >= resetAfterMs) {
+        step = yield* Schedule.toStepWithMetadata(schedule)
+        told = ""
+      }
       const lastError = describe(exit.cause)
       set(name, { state: "Waiting", lastError })
-      diagnostics.note(`${name}: ${lastError}`, now)
-      yield* Effect.logError("component failed", exit.cause).pipe(
+      // What goes on for hours, a disk that is full, is news once.
+      const isNews = lastError !== told
+      told = lastError
+      if (isNews) diagnostics.note(`${name}: ${lastError}`, now)
+      const failed = isNews ? Effect.logError : Effect.logDebug
+      yield* failed("component failed", exit.cause).pipe(
         Effect.annotateLogs({ component: name, restarts, error: lastError })
       )
       const goesOn = yield* Pull.matchEffect(step(undefined), {
@@ -143,7 +173,8 @@ export const make: Effect.Effect<Supervisor["Service"]> = Effect.gen(function* (
         return
       }
       restarts++
-      yield* Effect.logWarning("component restarts").pipe(Effect.annotateLogs({ component: name, restarts }))
+      const restarting = isNews ? Effect.logWarning : Effect.logDebug
+      yield* restarting("component restarts").pipe(Effect.annotateLogs({ component: name, restarts }))
     }
   })
 

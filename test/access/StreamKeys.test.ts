@@ -5,11 +5,14 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import * as AdobeAuth from "../../src/access/AdobeAuth.ts"
 import type { AccessAction, AccessDenied, AccessGrant } from "../../src/access/Authenticator.ts"
 import * as StreamKeys from "../../src/access/StreamKeys.ts"
+import * as NodeCrypto from "../../src/node/NodeCrypto.ts"
+import type { RtmpCrypto } from "../../src/protocol/Crypto.ts"
 import * as Requests from "./Requests.ts"
 
 const withKeys = <A, E>(
@@ -236,6 +239,118 @@ describe("keys that are made at run time", () => {
       })
     ).pipe(Effect.provide(Requests.services))
   })
+})
+
+describe("a store that fails", () => {
+  /** A store that can be taken away, made read-only, and given back with something else in it. */
+  const fragile = () => {
+    const entries = new Map<string, string>()
+    const state = { reading: "", writing: "" }
+    const failing = (method: string, message: string) =>
+      message === "" ? Effect.void : Effect.fail(new KeyValueStore.KeyValueStoreError({ method, message }))
+    const read = <A>(method: string, use: () => A) =>
+      Effect.andThen(
+        Effect.suspend(() => failing(method, state.reading)),
+        Effect.sync(use)
+      )
+    const write = <A>(method: string, use: () => A) =>
+      Effect.andThen(
+        Effect.suspend(() => failing(method, state.reading || state.writing)),
+        Effect.sync(use)
+      )
+    const store = KeyValueStore.make({
+      get: (key) => read("get", () => entries.get(key)),
+      getUint8Array: () => Effect.undefined,
+      set: (key, value) => write("set", () => void entries.set(key, String(value))),
+      remove: (key) => write("remove", () => void entries.delete(key)),
+      clear: Effect.void,
+      size: read("size", () => entries.size),
+      keys: read("keys", () => [...entries.keys()])
+    })
+    const ids = () => [...entries.keys()].map((key) => key.slice("stream-key.".length)).sort()
+    return { entries, ids, state, store }
+  }
+
+  const opened = <A, E>(
+    use: (
+      keys: StreamKeys.StreamKeys["Service"],
+      disk: ReturnType<typeof fragile>
+    ) => Effect.Effect<A, E, Scope.Scope | RtmpCrypto>
+  ) =>
+    Effect.suspend(() => {
+      const disk = fragile()
+      return StreamKeys.make({ keys: [staticKey()] }).pipe(
+        Effect.provideService(KeyValueStore.KeyValueStore, disk.store),
+        Effect.flatMap((keys) => use(keys, disk))
+      )
+    }).pipe(Effect.scoped, Effect.provide(NodeCrypto.layer))
+
+  const isGranted = (keys: StreamKeys.StreamKeys["Service"], created: StreamKeys.CreatedKey) =>
+    Effect.map(Requests.outcome(keys.method, { query: `key=${text(created)}` }), (outcome) => outcome === "Granted")
+
+  it.effect("is noticed by itself, and when it is back it lacks nothing, and nobody gets in who was turned out", () =>
+    opened((keys, disk) =>
+      Effect.gen(function* () {
+        const [kept, revoked, lent] = [yield* keys.create({}), yield* keys.create({}), yield* keys.create({})]
+        const [, revokedEntry] = [...disk.entries][1]!
+        const keeping = yield* Effect.forkChild(keys.keep(disk.store), { startImmediately: true })
+        yield* keys.revoke(revoked.info.id)
+        yield* TestClock.adjust(StreamKeys.checkInterval)
+        assert.isUndefined(keeping.pollUnsafe())
+        disk.state.reading = "it is gone"
+        yield* TestClock.adjust(StreamKeys.checkInterval)
+        const error = yield* Effect.flip(Fiber.join(keeping))
+        assert.deepInclude(error, { reason: "Store", detail: "the store cannot be used: it is gone" })
+
+        assert.isTrue(yield* isGranted(keys, kept), "keys hold while their store is away")
+        assert.include((yield* Effect.flip(keys.create({}))).detail, "it is gone")
+        assert.include((yield* Effect.flip(keys.keep(disk.store))).detail, "it is gone")
+
+        // A disk as it was some time ago, with a key of another server.
+        const stranger = fragile()
+        const other = yield* Effect.provideService(StreamKeys.make({}), KeyValueStore.KeyValueStore, stranger.store)
+        const found = yield* other.create({ label: "found" })
+        stranger.entries.set(`stream-key.${revoked.info.id}`, revokedEntry)
+        const again = yield* Effect.forkChild(keys.keep(stranger.store), { startImmediately: true })
+        const expected = [kept, lent, found].map(({ info }) => info.id).sort()
+        assert.deepStrictEqual(stranger.ids(), expected)
+        assert.sameMembers(
+          (yield* keys.list).map(({ id }) => id),
+          ["studio", ...expected]
+        )
+        assert.isTrue(yield* isGranted(keys, found))
+        assert.isFalse(yield* isGranted(keys, revoked))
+        // What is made from now on goes there.
+        const later = yield* keys.create({})
+        assert.include(stranger.ids(), later.info.id)
+        assert.isUndefined(again.pollUnsafe())
+        yield* Fiber.interrupt(again)
+      })
+    )
+  )
+
+  it.effect("does not bring back what another process removed while it was there", () =>
+    opened((keys, disk) =>
+      Effect.gen(function* () {
+        const created = yield* keys.create({})
+        const keeping = yield* Effect.forkChild(keys.keep(disk.store), { startImmediately: true })
+        disk.entries.clear()
+        disk.state.writing = "no space left"
+        assert.strictEqual(
+          (yield* Effect.flip(keys.revoke(created.info.id))).detail,
+          "the key cannot be removed from the store: no space left"
+        )
+        // It fails at once, with what did not go.
+        assert.include((yield* Effect.flip(Fiber.join(keeping))).detail, "cannot be removed")
+        disk.state.writing = ""
+        const again = yield* Effect.forkChild(keys.keep(disk.store), { startImmediately: true })
+        yield* TestClock.adjust("1 hour")
+        assert.isUndefined(again.pollUnsafe())
+        assert.deepStrictEqual(disk.ids(), [])
+        yield* Fiber.interrupt(again)
+      })
+    )
+  )
 })
 
 describe("a key as password", () => {

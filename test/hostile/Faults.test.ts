@@ -7,7 +7,6 @@
 import { spawnSync } from "node:child_process"
 import * as Fs from "node:fs"
 import * as Net from "node:net"
-import { setTimeout as sleep } from "node:timers/promises"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -24,42 +23,13 @@ import * as Command from "../../src/protocol/Command.ts"
 import * as ServerCommands from "../../src/protocol/ServerCommands.ts"
 import { RtmpServer } from "../../src/server/RtmpServer.ts"
 import { cpuSeconds } from "../bench/Process.ts"
-import { nothingSeen, Publisher, type Seen, Viewer } from "../bench/SoakClients.ts"
+import { nothingSeen, Publisher, Viewer } from "../bench/SoakClients.ts"
 import * as Child from "../interop/Child.ts"
 import * as Media from "../support/Media.ts"
 import { connected, hello } from "./Peers.ts"
+import { nothingLost, until, witnesses } from "./Witnesses.ts"
 
 const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url))
-
-/** Waits until something holds. */
-const until = async (what: string, holds: () => boolean | Promise<boolean>, withinMs = 20_000): Promise<void> => {
-  const deadlineMs = performance.now() + withinMs
-  while (!(await holds())) {
-    if (performance.now() > deadlineMs) throw new Error(`not within ${withinMs} ms: ${what}`)
-    await sleep(20)
-  }
-}
-
-/** A publisher and a viewer who check everything, until the returned function ends them and tells what they saw. */
-const witnesses = async (port: number, host?: string): Promise<() => Promise<Seen>> => {
-  const seen = nothingSeen()
-  const publisher = new Publisher(port, "good", seen, host)
-  await until("the publisher is live", () => publisher.live)
-  const viewer = new Viewer(port, publisher, seen, false, host)
-  await until("the viewer sees something", () => viewer.frames > 10)
-  return async () => {
-    publisher.end("in order")
-    await viewer.whenEnded()
-    await publisher.whenEnded()
-    return seen
-  }
-}
-
-const nothingLost = ({ complaints, corrupt, cutShort, disordered, framesReceived, lost, refused }: Seen): void => {
-  assert.deepStrictEqual([...complaints], [])
-  assert.deepStrictEqual([lost, disordered, corrupt, cutShort, refused], [0, 0, 0, 0, 0])
-  assert.isAbove(framesReceived, 10)
-}
 
 const openFiles = (pid: number | "self"): number => Fs.readdirSync(`/proc/${pid}/fd`).length
 

@@ -65,6 +65,7 @@ describe("the endpoints of the server", () => {
             checks: [
               { name: "listening", ok: true, reason: "" },
               { name: "memory", ok: true, reason: "" },
+              { name: "components", ok: true, reason: "" },
               { name: "callback", ok: true, reason: "" }
             ]
           }
@@ -376,6 +377,7 @@ describe("probes and metrics", () => {
           checks: [
             { name: "listening", ok: false, reason: "the server moves its clients away" },
             { name: "memory", ok: true, reason: "" },
+            { name: "components", ok: true, reason: "" },
             { name: "callback", ok: true, reason: "" }
           ]
         })

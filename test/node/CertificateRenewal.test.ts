@@ -5,6 +5,9 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
 import type { NodeCertificatesShape } from "../../src/node/NodeCertificates.ts"
+import { Health } from "../../src/observability/Health.ts"
+import { Metrics } from "../../src/observability/Metrics.ts"
+import { make as makeSupervisor, Supervisor } from "../../src/server/Supervisor.ts"
 import * as Pebble from "../support/Pebble.ts"
 import * as TestCertificates from "../support/TestCertificates.ts"
 
@@ -62,6 +65,41 @@ describe("the renewal of a certificate", () => {
         listed.map(({ source }) => source),
         ["selfSigned"]
       )
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("asks its directory no more often when it dies than when it fails", () =>
+    Effect.gen(function* () {
+      const folder = yield* TestCertificates.folder
+      const { certificates, health, metrics } = yield* TestCertificates.make({
+        selfSigned: true,
+        directory: Path.join(folder, "data")
+      })
+      const runs = new Map<string, number>()
+      const supervisor = yield* makeSupervisor
+      // The parts of a server whose certificates are looked after by code that dies at once.
+      const dying = Supervisor.of({
+        ...supervisor,
+        supervise: (name, _, options) =>
+          supervisor.supervise(
+            name,
+            Effect.suspend(() => {
+              runs.set(name, (runs.get(name) ?? 0) + 1)
+              return Effect.die(new Error("a bug"))
+            }),
+            options
+          )
+      })
+      yield* certificates.maintain.pipe(
+        Effect.provideService(Supervisor, dying),
+        Effect.provideService(Health, health),
+        Effect.provideService(Metrics, metrics)
+      )
+      yield* TestClock.adjust("1 hour")
+      // As often as one that fails.
+      assert.isAtLeast(runs.get("acme") ?? 0, 4)
+      assert.isAtMost(runs.get("acme") ?? 0, 6)
+      assert.isAbove(runs.get("certificates") ?? 0, 50)
     }).pipe(Effect.scoped)
   )
 })

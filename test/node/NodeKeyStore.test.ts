@@ -139,6 +139,35 @@ describe("NodeKeyStore", () => {
       }).pipe(Effect.scoped)
   )
 
+  it.effect("fails when its directory is gone, or another has come in its place, until it is opened anew", () =>
+    Effect.gen(function* () {
+      const directory = Path.join(yield* folder, "keys")
+      const store = yield* NodeKeyStore.make(directory)
+      yield* store.set("a", "1")
+      const failures = (words: string) =>
+        Effect.gen(function* () {
+          const all = [store.set("b", "2"), store.get("a"), store.getUint8Array("a"), store.remove("a")]
+          for (const use of [...all, store.keys, store.size, store.clear] as ReadonlyArray<typeof store.clear>) {
+            assert.strictEqual((yield* Effect.flip(use)).message, `${directory}: ${words}`)
+          }
+        })
+      Fs.renameSync(directory, `${directory}.away`)
+      yield* failures("it is gone")
+      assert.isFalse(Fs.existsSync(directory))
+      Fs.mkdirSync(directory)
+      yield* failures("something else has come in its place")
+      assert.deepStrictEqual(Fs.readdirSync(directory), [])
+      Fs.rmdirSync(directory)
+      Fs.renameSync(`${directory}.away`, directory)
+      assert.strictEqual(yield* store.get("a"), "1")
+      Fs.rmSync(directory, { recursive: true })
+      const again = yield* NodeKeyStore.make(directory)
+      assert.deepStrictEqual(yield* again.keys, [])
+      yield* again.set("c", "3")
+      assert.strictEqual(yield* again.get("c"), "3")
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("fails with a typed error, and leaves nothing behind", () =>
     Effect.gen(function* () {
       const directory = yield* folder
@@ -152,7 +181,11 @@ describe("NodeKeyStore", () => {
       assert.notInclude(error.message, "secret")
       assert.deepStrictEqual(Fs.readdirSync(directory), ["a.entry"])
       Fs.writeFileSync(Path.join(directory, "file"), "")
-      assert.strictEqual((yield* Effect.flip(NodeKeyStore.make(Path.join(directory, "file")))).method, "open")
+      const opening = yield* Effect.flip(NodeKeyStore.make(Path.join(directory, "file")))
+      assert.deepInclude(opening, {
+        method: "open",
+        message: `${Path.join(directory, "file")}: there is a file where it should be`
+      })
     }).pipe(Effect.scoped)
   )
 })

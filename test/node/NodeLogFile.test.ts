@@ -121,6 +121,51 @@ describe("NodeLogFile", () => {
     })
   )
 
+  for (const [what, take] of [
+    ["its directory was removed", (root: string) => Fs.rmSync(Path.join(root, "logs"), { recursive: true })],
+    ["its directory was moved", (root: string) => Fs.renameSync(Path.join(root, "logs"), Path.join(root, "old"))],
+    [
+      "it was moved alone",
+      (root: string) => Fs.renameSync(Path.join(root, "logs", "server.log"), Path.join(root, "old"))
+    ],
+    [
+      "another one came in its place",
+      (root: string) => {
+        Fs.writeFileSync(Path.join(root, "new"), "")
+        Fs.renameSync(Path.join(root, "new"), Path.join(root, "logs", "server.log"))
+      }
+    ]
+  ] as const) {
+    it.live(`is made anew when ${what}, so that no line goes where nobody looks`, () =>
+      Effect.gen(function* () {
+        const root = yield* directory
+        const path = Path.join(root, "logs", "server.log")
+        // Full after each seventh line, so that it is also put aside in between.
+        const { reports, sink } = yield* open(settings(path, { maxBytes: 700, maxFiles: 9 }))
+        let next = 0
+        const writeSome = Effect.gen(function* () {
+          for (let i = 0; i < 10; i++) {
+            sink.write(line(next++), "info")
+            yield* sink.flush
+          }
+        })
+        yield* writeSome
+        take(root)
+        const from = next
+        yield* writeSome
+        yield* writeSome
+        const written = ["server.log.5", "server.log.4", "server.log.3", "server.log.2", "server.log.1", "server.log"]
+          .map((name) => Path.join(root, "logs", name))
+          .flatMap((file) => (Fs.existsSync(file) ? numbersIn(textOf(file)) : []))
+        assert.deepStrictEqual(
+          written.filter((number) => number >= from),
+          Array.from({ length: 20 }, (_, i) => from + i)
+        )
+        assert.deepStrictEqual([reports, sink.lost()], [[], 0])
+      })
+    )
+  }
+
   it.live("does not take a device or a directory for a log file", () =>
     Effect.gen(function* () {
       const root = yield* directory

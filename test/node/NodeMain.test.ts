@@ -1,5 +1,8 @@
 /** The server as a process: how it starts, how signals end it, and what it says with its last breath. */
+import * as Fs from "node:fs"
 import * as Net from "node:net"
+import * as Os from "node:os"
+import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import { assert, describe, it } from "@effect/vitest"
@@ -82,6 +85,8 @@ describe("the process", () => {
       const { code } = yield* Child.ended(child)
       assert.strictEqual(code, 0)
       assert.deepInclude(line(child, "stopped"), { connections: 1, dropped: 1 })
+      assert.isDefined(line(child, "stream ended"))
+      assert.include(child.stdout.at(-1), '"message":"stopped"', "the summary is the last line")
     })
   )
 
@@ -107,6 +112,47 @@ describe("the process", () => {
 
   it.live.each([
     ["an exception that nobody catches", "throw"],
+    ["a rejection that nobody handles", "reject"],
+    ["a defect of the program", "die"]
+  ])("that ends by %s while it serves has written a report of how it stood into the file of its log", ([, how]) =>
+    Effect.gen(function* () {
+      const folder = yield* Effect.acquireRelease(
+        Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "effect-rtmp-last-words-"))),
+        (path) => Effect.sync(() => Fs.rmSync(path, { recursive: true, force: true }))
+      )
+      const file = Path.join(folder, "server.log")
+      const child = yield* node("./failingServer.ts", {
+        FAIL_BY: how,
+        RTMP_LOG_FILE_PATH: file,
+        RTMP_LOG_OUTPUT: "stdout",
+        RTMP_SHUTDOWN_GRACE: "0"
+      })
+      const { port } = yield* logged(child, "listening")
+      yield* publisher(Number(port))
+      yield* logged(child, "publish started")
+      Child.signal(child, "SIGUSR2")
+      const { code, signal } = yield* Child.ended(child)
+      assert.deepStrictEqual([code, signal], [1, null])
+      const lines = Fs.readFileSync(file, "utf8").trim().split("\n")
+      const said = lines.filter((text) => text.includes('"level":"fatal"'))
+      assert.lengthOf(said, 1)
+      // The same on both ways, to the last byte.
+      assert.deepStrictEqual(lines, [...child.stdout])
+      const { cause, message, report, room } = JSON.parse(said[0]!)
+      assert.deepStrictEqual([message, room], ["unexpected failure", "lifecycle"])
+      assert.include(cause, `a bug of the test: ${how}`)
+      const { parts } = JSON.parse(report)
+      assert.deepInclude(parts.server, { lifecycle: "Running", connections: 1, publishers: 1, streams: 1 })
+      assert.isAbove(parts.process.memory.rss, 1_000_000)
+      const running = parts.components.map(({ name, state }: Record<string, string>) => `${name} ${state}`)
+      assert.sameMembers(running, ["log stdout Running", "log file Running", "listener Running"])
+      assert.include(child.stderr, `effect-rtmp: report ${report}`)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live.each([
+    ["an exception that nobody catches", "throw"],
+    ["an exception whose last words do not come to an end", "hang"],
     ["a defect of the program", "die"]
   ])("that ends by %s leaves a report and exits with 1", ([, how]) =>
     Effect.gen(function* () {

@@ -3,6 +3,7 @@ import process from "node:process"
 import * as Effect from "effect/Effect"
 import * as NodeMain from "../../src/node/NodeMain.ts"
 import { Diagnostics } from "../../src/server/Diagnostics.ts"
+import { LastWords } from "../../src/server/LastWords.ts"
 
 NodeMain.run(
   Effect.gen(function* () {
@@ -10,6 +11,9 @@ NodeMain.run(
     diagnostics.contribute("part", () => ({ state: "fine" }))
     diagnostics.note("something before", 1)
     const bug = new Error("a bug of the test")
+    const lastWords = yield* LastWords
+    // Nothing that Effect does ends this.
+    if (process.env.FAIL_BY === "hang") lastWords.add(() => Effect.uninterruptible(Effect.never))
     if (process.env.FAIL_BY === "die") return yield* Effect.die(bug)
     setTimeout(() => {
       throw bug

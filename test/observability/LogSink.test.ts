@@ -3,6 +3,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
@@ -55,30 +56,93 @@ describe("queued", () => {
     })
   )
 
-  it.effect("is started again whatever it dies of, loses what was in its hands only, and counts that", () =>
+  it.effect("goes on though nobody can be told that it fails, and loses nothing", () =>
     Effect.gen(function* () {
       const writer = makeWriter()
-      let dies = true
       const sink = yield* LogSink.queued({
         ...writer.options,
-        report: (text) => {
-          writer.reports.push(text)
-          if (dies) throw new Error("standard error is gone")
+        report: () => {
+          throw new Error("standard error is gone")
         }
       })
       writer.state.failure = "the disk is full"
       sink.write("one", "info")
-      yield* Effect.yieldNow
-      yield* Effect.yieldNow
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(writer.written, [])
       sink.write("two", "info")
       writer.state.failure = undefined
-      dies = false
-      yield* TestClock.adjust("1 second")
-      assert.deepStrictEqual([writer.written, sink.lost()], [["two"], 1])
-      sink.write("three", "info")
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual([writer.written, sink.lost()], [["one", "two"], 0])
+    })
+  )
+
+  it.effect("is started again after a callback that throws, and writes nothing twice", () =>
+    Effect.gen(function* () {
+      const writer = makeWriter()
+      const gate = yield* Deferred.make<void>()
+      writer.state.gate = gate
+      let calls = 0
+      const sink = yield* LogSink.queued({
+        ...writer.options,
+        maxQueuedBytes: 4 * 67,
+        maxBatchBytes: 67,
+        onResume: () => {
+          calls++
+          throw new Error("a bug of who is told")
+        }
+      })
+      for (let i = 0; i < 6; i++) sink.write(`l ${i}`, "info")
+      assert.strictEqual(sink.lost(), 2)
+      yield* Deferred.succeed(gate, undefined)
+      yield* TestClock.adjust("1 minute")
+      sink.write("l 6", "info")
       yield* sink.flush
-      assert.deepStrictEqual(writer.written, ["two", "three"])
-      assert.match(writer.reports[0]!, /the disk is full/)
+      assert.deepStrictEqual([writer.written, calls], [["l 0", "l 1", "l 2", "l 3", "l 6"], 1])
+    })
+  )
+
+  it.effect("hands its writer to whoever keeps it, with what it had in its hands", () =>
+    Effect.gen(function* () {
+      const writer = makeWriter()
+      const kept: Array<readonly [string, Effect.Effect<void, LogSink.LogWriteError>]> = []
+      const sink = yield* LogSink.queued(writer.options).pipe(
+        Effect.provideService(LogSink.KeepWriter, (output, step) =>
+          Effect.andThen(
+            Effect.sync(() => kept.push([output, step])),
+            Effect.never
+          )
+        )
+      )
+      yield* TestClock.adjust(0)
+      const [[output, step]] = kept as unknown as readonly [(typeof kept)[0]]
+      assert.strictEqual(output, "test")
+      sink.write("one", "info")
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(writer.attempts, [])
+      writer.state.failure = "no space left"
+      assert.strictEqual((yield* Effect.flip(step)).message, "no space left")
+      sink.write("two", "info")
+      writer.state.failure = undefined
+      yield* step
+      yield* step
+      yield* sink.flush
+      assert.deepStrictEqual(writer.written, ["one", "two"])
+      assert.strictEqual(writer.attempts[0], writer.attempts[1])
+    })
+  )
+
+  it.effect("is given up where its schedule ends: then everything is lost at once, and counted", () =>
+    Effect.gen(function* () {
+      const writer = makeWriter()
+      const sink = yield* LogSink.queued({ ...writer.options, retry: Schedule.recurs(2) })
+      writer.state.failure = "no space left"
+      sink.write("one", "info")
+      yield* sink.flush
+      assert.strictEqual(writer.attempts.length, 3)
+      assert.strictEqual(sink.lost(), 1)
+      assert.strictEqual(writer.reports.at(-1), "log output test: 1 lines are lost at the end")
+      sink.write("two", "info")
+      assert.strictEqual(sink.lost(), 2)
     })
   )
 
@@ -223,6 +287,29 @@ describe("queued", () => {
       sink.write("after", "info")
       assert.strictEqual(sink.lost(), 4)
       yield* sink.flush
+    })
+  )
+
+  it.effect("tries once more when it closes while it waits to, and says what is lost where that fails as well", () =>
+    Effect.gen(function* () {
+      for (const failure of [undefined, "no space left"]) {
+        const writer = makeWriter()
+        const scope = yield* Scope.make()
+        const sink = yield* LogSink.queued({ ...writer.options, maxBatchBytes: 1 }).pipe(Scope.provide(scope))
+        writer.state.failure = "no space left"
+        for (let i = 0; i < 3; i++) sink.write(`${i}`, "info")
+        yield* TestClock.adjust("1 minute")
+        assert.deepStrictEqual(writer.written, [])
+        writer.state.failure = failure
+        // No time passes.
+        yield* Scope.close(scope, Exit.void)
+        assert.deepStrictEqual(writer.written, failure === undefined ? ["0", "1", "2"] : [])
+        assert.strictEqual(sink.lost(), failure === undefined ? 0 : 3)
+        assert.deepStrictEqual(
+          writer.reports.slice(1),
+          failure === undefined ? [] : ["log output test: 3 lines are lost at the end"]
+        )
+      }
     })
   )
 })

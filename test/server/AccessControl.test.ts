@@ -11,6 +11,7 @@ import type { RtmpConfigInput } from "../../src/config/RtmpConfig.ts"
 import { Health } from "../../src/observability/Health.ts"
 import { AccessControl } from "../../src/server/AccessControl.ts"
 import { RtmpServer } from "../../src/server/RtmpServer.ts"
+import { Supervisor } from "../../src/server/Supervisor.ts"
 import * as Harness from "../http/AdminHarness.ts"
 import * as Media from "../support/Media.ts"
 import * as TestServer from "../support/TestServer.ts"
@@ -72,6 +73,30 @@ describe("stream keys", () => {
       })
     )
   )
+
+  it.effect("have a store that is looked after for as long as the configuration asks for keys", () => {
+    const state = Effect.gen(function* () {
+      yield* settle
+      const components = yield* (yield* Supervisor).components
+      return components.find(({ name }) => name === "keyStore")?.state
+    })
+    return run(
+      {},
+      Effect.gen(function* () {
+        assert.isUndefined(yield* state)
+        yield* reload({ auth: { keys: { allow } } })
+        assert.strictEqual(yield* state, "Running")
+        yield* reload({ auth: { keys: { allow: { ann: allow.ann } } } })
+        assert.strictEqual(yield* state, "Running")
+        assert.isTrue(yield* Effect.isFailure(reload({ auth: { keys: { allow: { ann: "short" } } } })))
+        assert.strictEqual(yield* state, "Running")
+        yield* reload({ auth: {} })
+        assert.strictEqual(yield* state, "Stopped")
+        yield* reload({ auth: { keys: { enabled: true } } })
+        assert.strictEqual(yield* state, "Running")
+      })
+    )
+  })
 
   it.effect("are asked of viewers where that is required, and denied in words that players show", () =>
     run(

@@ -21,6 +21,19 @@ describe("a diagnostic report", () => {
     })
   })
 
+  it("is made once for what ends the process: what is closed for it is still in there", () => {
+    const diagnostics = Diagnostics.make()
+    const state = { connections: 3 }
+    const remove = diagnostics.contribute("server", () => state)
+    const last = diagnostics.last(7)
+    remove()
+    state.connections = 0
+    diagnostics.note("of the end", 8)
+    assert.strictEqual(diagnostics.last(9), last)
+    assert.deepStrictEqual(last, { at: 7, parts: { server: { connections: 3 } }, recentErrors: [] })
+    assert.deepStrictEqual(diagnostics.report(9).parts, {})
+  })
+
   it("keeps the last twenty errors, each cut to a thousand characters", () => {
     const diagnostics = Diagnostics.make()
     for (let i = 0; i < 50; i++) diagnostics.note(`${i} ${"x".repeat(2_000)}`, i)

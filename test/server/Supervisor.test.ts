@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as References from "effect/References"
 import * as Schedule from "effect/Schedule"
 import { TestClock } from "effect/testing"
 import * as Diagnostics from "../../src/server/Diagnostics.ts"
@@ -93,12 +94,44 @@ describe("a supervised part", () => {
     }).pipe(Effect.provide(layer))
   )
 
-  it.effect("leaves its failures in the diagnostic report", () => {
+  it.effect("tells of a failure once, and of the same one again when it has run well in between", () => {
+    const told: Array<string> = []
+    const logger = Logger.make(({ logLevel, message }) => {
+      told.push(`${logLevel} ${String(message).split(",")[0]}`)
+    })
+    return Effect.gen(function* () {
+      const supervisor = yield* Supervisor
+      const failures = ["full", "full", "full", "gone", "gone"].map((error) => Effect.fail(error))
+      const { run } = part([...failures, Effect.delay(Effect.fail("gone"), "1 minute")])
+      yield* Effect.forkChild(supervisor.supervise("log", run, { schedule: everySecond }))
+      yield* TestClock.adjust("2 minutes")
+      const news = ["Error component failed", "Warn component restarts"]
+      const again = ["Debug component failed", "Debug component restarts"]
+      assert.deepStrictEqual(told, [...news, ...again, ...again, ...news, ...again, ...news])
+      assert.deepInclude(yield* status, { state: "Running", restarts: 6 })
+    }).pipe(
+      Effect.provide(Supervisor.layer.pipe(Layer.provideMerge(Logger.layer([logger])))),
+      Effect.provideService(References.MinimumLogLevel, "Trace")
+    )
+  })
+
+  it.effect("is of the supervisor around, where there is one", () =>
+    Effect.gen(function* () {
+      const around = yield* Supervisor
+      const inner = yield* Effect.provide(Supervisor, Layer.fresh(Supervisor.layer))
+      assert.strictEqual(inner, around)
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.effect("leaves its failures and its state in the diagnostic report", () => {
     const diagnostics = Diagnostics.make()
     return Effect.gen(function* () {
       const supervisor = yield* Supervisor
       yield* supervisor.supervise("api", Effect.fail("broken"), { schedule: Schedule.recurs(0) })
-      assert.deepStrictEqual(diagnostics.report(5).recentErrors, [{ at: 0, error: "api: broken" }])
+      const { parts, recentErrors } = diagnostics.report(5)
+      assert.deepStrictEqual(recentErrors, [{ at: 0, error: "api: broken" }])
+      assert.deepStrictEqual(parts.components, yield* supervisor.components)
+      assert.deepInclude(yield* status, { name: "api", state: "Failed" })
     }).pipe(Effect.provide(layer), Effect.provideService(Diagnostics.Diagnostics, diagnostics))
   })
 })
