@@ -313,12 +313,16 @@ export class RtmpConnection implements Deadline {
   /** Ends what was granted for a time that is over. */
   #expire(nowMs: number): void {
     for (const streamId of this.#access.due(nowMs)) {
-      const detail = "The time that was granted is over."
-      if (this.#publications.has(streamId)) this.#kickPublisher(streamId, "LimitReached", detail)
-      else if (this.#viewers.has(streamId)) this.#kickViewer(streamId, "LimitReached", detail)
-      else if (streamId === 0) this.shutdown("LimitReached", detail)
-      else this.#access.end(streamId)
+      this.#withdraw(streamId, "LimitReached", "The time that was granted is over.")
     }
+  }
+
+  /** Ends what was granted for a message stream, or for the connection (0). */
+  #withdraw(streamId: number, reason: "Kicked" | "LimitReached", detail: string): void {
+    if (this.#publications.has(streamId)) this.#kickPublisher(streamId, reason, detail)
+    else if (this.#viewers.has(streamId)) this.#kickViewer(streamId, reason, detail)
+    else if (streamId === 0) this.shutdown(reason, detail)
+    else this.#access.end(streamId)
   }
 
   #kickPublisher(
@@ -496,6 +500,15 @@ export class RtmpConnection implements Deadline {
       for (const [streamId] of plays) this.#kickViewer(streamId, reason, detail)
     })
     return publishes.length + plays.length > 0
+  }
+
+  /** Ends what was granted to a credential, as `leave` does; everything, where the connection itself was. */
+  withdraw(credential: string, detail: string): boolean {
+    const granted = this.#closing === undefined ? this.#access.grantedTo(credential) : []
+    this.#guard(() => {
+      for (const streamId of granted) this.#withdraw(streamId, "Kicked", detail)
+    })
+    return granted.length > 0
   }
 
   #kickViewer(streamId: number, reason: "ServerStopping" | "Kicked" | "LimitReached", detail: string): void {
