@@ -19,7 +19,6 @@ import type { Publication, Viewer } from "../live/Registry.ts"
 import * as RtmpUrl from "../protocol/RtmpUrl.ts"
 import type { CloseError, Session, SessionOutput } from "../protocol/Session.ts"
 import { SessionError } from "../protocol/Session.ts"
-import type { Status } from "../protocol/Status.ts"
 import * as StatusModule from "../protocol/Status.ts"
 import type { AccessQuestion } from "./AccessDecision.ts"
 import * as AccessDecision from "./AccessDecision.ts"
@@ -203,11 +202,7 @@ export class RtmpConnection implements Deadline {
       streamKey: AccessDecision.refusedKey(request, denied),
       reason: denied.reason
     })
-    this.#refuse(question, AccessDecision.denialStatus(action, denied))
-  }
-
-  #refuse({ requestId }: AccessQuestion, status: Status, error?: SessionError): void {
-    this.#apply(this.session.reject(requestId, status, this.#environment.wheel.nowMs(), error))
+    this.#turnAway(question, AccessDecision.denial(action, denied))
   }
 
   #granted(request: AccessQuestion, asked: AccessRequest, grant: AccessGrant): void {
@@ -299,9 +294,9 @@ export class RtmpConnection implements Deadline {
     this.#access.end(streamId)
   }
 
-  /** Refuses what was granted. */
+  /** Refuses what was asked for, also where it was granted. */
   #turnAway(question: AccessQuestion, { error, status }: Refusals.Refusal): void {
-    this.#refuse(question, status, error)
+    this.#apply(this.session.reject(question.requestId, status, this.#environment.wheel.nowMs(), error))
     this.#access.end(streamOf(question))
   }
 

@@ -304,6 +304,29 @@ describe("a refusal", () => {
     }).pipe(Effect.provide(layer))
   })
 
+  it.effect(
+    "of a connection that shows no credential is a question, and no reason to warn; of a stream it is one",
+    () => {
+      const { layer } = asked(({ action, query }) =>
+        action === "connect" && query.startsWith("known")
+          ? Effect.succeed(anonymous)
+          : Effect.fail(new AccessDenied({ reason: "CredentialMissing", description: "code=403 need auth" }))
+      )
+      return Effect.gen(function* () {
+        const log = yield* events
+        const stranger = yield* client
+        yield* stranger.handshake
+        assert.strictEqual((yield* Effect.flip(stranger.connect("live"))).code, "NetConnection.Connect.Rejected")
+        yield* stranger.waitForClose
+        const known = yield* client
+        yield* Effect.flip(known.publish(yield* known.open("live?known"), "a"))
+        yield* known.waitForClose
+        yield* pass("3 seconds")
+        assert.deepStrictEqual(closes(log), ["LoginAsked in WaitingConnect", "Rejected in Connected"])
+      }).pipe(Effect.provide(layer))
+    }
+  )
+
   it.effect("leads elsewhere as Flash Media Server does, and then closes", () => {
     const redirect = "rtmp://other.example/live"
     const { layer } = asked(() =>
