@@ -204,7 +204,7 @@ export const make = (
       })
     }
 
-    const entries = yield* Effect.mapError(keyValues.keys, () => storeError("the stored keys cannot be listed"))
+    const entries = yield* Effect.mapError(keyValues.keys, storeError("the stored keys cannot be listed"))
     const stored: Array<Held> = []
     for (const id of entries) {
       const loaded = yield* Effect.result(store.get(id))
@@ -286,7 +286,7 @@ export const make = (
           createdAtMs: clock.currentTimeMillisUnsafe(),
           ...(key.login === true ? { login: verifierOf(id, text, crypto.randomBytes) } : {})
         }
-        yield* Effect.mapError(store.set(id, record), () => storeError("the key cannot be stored"))
+        yield* Effect.mapError(store.set(id, record), storeError("the key cannot be stored"))
         const made = holdStored(record, scope.success)
         held.set(id, made)
         return { key: Redacted.make(text), info: made.info }
@@ -297,7 +297,7 @@ export const make = (
         const key = held.get(id)
         if (key === undefined) return yield* failed("NotFound", "there is none with this id")
         if (key.info.origin === "static") return yield* failed("Static", "it stands in the configuration")
-        yield* Effect.mapError(store.remove(id), () => storeError("the key cannot be removed from the store"))
+        yield* Effect.mapError(store.remove(id), storeError("the key cannot be removed from the store"))
         held.delete(id)
         yield* PubSub.publish(hub, { id, credential: key.info.credential })
         return key.info
@@ -364,7 +364,14 @@ const wrong = (inName: boolean): AccessDenied => hidden(wrongKey, inName)
 const failed = (reason: StreamKeyError["reason"], detail: string): Effect.Effect<never, StreamKeyError> =>
   Effect.fail(new StreamKeyError({ reason, detail }))
 
-const storeError = (detail: string): StreamKeyError => new StreamKeyError({ reason: "Store", detail })
+/** The store says what is wrong with its place; any other error may show what was to be stored. */
+const storeError =
+  (what: string) =>
+  (error: { readonly _tag: string; readonly message: string }): StreamKeyError =>
+    new StreamKeyError({
+      reason: "Store",
+      detail: error._tag === "KeyValueStoreError" ? `${what}: ${error.message}` : what
+    })
 
 const scopeOf = ({ actions, application, expiresAtMs, stream }: AccessScope.AccessScope): AccessScope.AccessScope => ({
   ...(application === undefined ? {} : { application }),
