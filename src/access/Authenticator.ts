@@ -74,8 +74,8 @@ export interface AccessLimits {
  * The answer "yes".
  *
  * - `credential`: the identity behind the request, for the rule that a publisher may take over its own stream: two
- *   requests with the same credential come from the same user. The empty string is anonymous. Never a secret itself, but
- *   never logged either.
+ *   requests with the same credential come from the same user. The empty string is anonymous: two of them are not known to
+ *   come from the same user. Never a secret itself, but never logged either.
  * - `stream`: canonical name to publish or play instead of the one that was asked for. The name that was asked for may
  *   then be a stream key: it must not be shown to anybody.
  * - `limits`: what it allows at most.

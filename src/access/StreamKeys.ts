@@ -400,10 +400,14 @@ const wrong = (inName: boolean): AccessDenied => hidden(wrongKey, inName)
 const failed = (reason: StreamKeyError["reason"], detail: string): Effect.Effect<never, StreamKeyError> =>
   Effect.fail(new StreamKeyError({ reason, detail }))
 
+/** The store says what is wrong with its place; any other error may show what was to be stored. */
 const storeError =
-  (detail: string) =>
-  ({ message }: Error): StreamKeyError =>
-    new StreamKeyError({ reason: "Store", detail: `${detail}: ${message}` })
+  (what: string) =>
+  (error: Error): StreamKeyError =>
+    new StreamKeyError({
+      reason: "Store",
+      detail: error instanceof KeyValueStore.KeyValueStoreError ? `${what}: ${error.message}` : what
+    })
 
 /** Keys of the configuration first. */
 const byAge = (left: KeyInfo, right: KeyInfo): number => (left.createdAtMs ?? 0) - (right.createdAtMs ?? 0)

@@ -347,7 +347,7 @@ export const publisher = {
   conflict: key(
     choice(["reject", "takeover"]),
     "reject",
-    "What becomes of a second publisher of the same stream: refused, or let in where both have the same credential"
+    "What becomes of a second publisher of the same stream: refused, or let in where both have shown the same credential; two without any are never the same"
   ),
   silentAfter: key(
     duration({ min: "0" }),

@@ -4,8 +4,9 @@
  * A certificate comes from files, from an ACME directory, or is made by the server for development. What the keys must not
  * contradict is in `tlsConflicts`.
  */
+import * as Redacted from "effect/Redacted"
 import { group, type KeyOptions, key } from "./ConfigKey.ts"
-import { choice, count, flag, list, record, text } from "./ConfigValue.ts"
+import { choice, count, flag, list, record, secretText, text } from "./ConfigValue.ts"
 
 const restart: KeyOptions = { restart: true }
 
@@ -57,6 +58,11 @@ export const tls = {
   clientCertificates: group({
     mode: key(choice(clientCertificateModes), "off", "Whether clients are asked for a certificate of their own"),
     caFile: key(path, "", "File with the certificates in PEM of those who may issue clients' certificates"),
+    crlFile: key(
+      path,
+      "",
+      "File with the revocation lists (CRL) of all these issuers in PEM; an issuer whose list is missing or past its time vouches for nobody"
+    ),
     pins: key(
       list,
       "",
@@ -85,6 +91,21 @@ export const tls = {
       "",
       "File with certificates in PEM to trust in the directory's own address; empty trusts the usual ones"
     ),
+    eab: group({
+      kid: key(
+        text("the identifier that the directory gave out, or nothing", /^[\x21-\x7e]*$/),
+        "",
+        "Identifier of an account at the directory that is to be used (external account binding), where it asks for one"
+      ),
+      hmacKey: key(
+        secretText(
+          "the key that the directory gave out with the identifier, in base64, or nothing",
+          /^[\w+/-]*={0,2}$/
+        ),
+        "",
+        "Key that goes with `tls.acme.eab.kid`"
+      )
+    }),
     challenge: key(
       choice(acmeChallenges),
       "http-01",
@@ -114,9 +135,14 @@ export interface TlsRules {
   readonly clientCertificates: {
     readonly mode: (typeof clientCertificateModes)[number]
     readonly caFile: string
+    readonly crlFile: string
     readonly pins: ReadonlyArray<string>
   }
-  readonly acme: { readonly domains: ReadonlyArray<string>; readonly acceptTerms: boolean }
+  readonly acme: {
+    readonly domains: ReadonlyArray<string>
+    readonly acceptTerms: boolean
+    readonly eab: { readonly kid: string; readonly hmacKey: Redacted.Redacted<string> }
+  }
 }
 
 /** A key that contradicts another one: its path, and what is expected of it. */
@@ -153,12 +179,19 @@ export const tlsConflicts = (it: TlsRules): ReadonlyArray<TlsConflict> => {
     add("acme.acceptTerms", "true, because tls.acme.domains asks for a certificate")
   }
 
-  const { caFile, mode, pins } = it.clientCertificates
+  const hasHmacKey = Redacted.value(it.acme.eab.hmacKey) !== ""
+  if (it.acme.eab.kid !== "" && !hasHmacKey) add("acme.eab.hmacKey", "the key that goes with tls.acme.eab.kid")
+  if (it.acme.eab.kid === "" && hasHmacKey) add("acme.eab.kid", "the identifier that goes with tls.acme.eab.hmacKey")
+
+  const { caFile, crlFile, mode, pins } = it.clientCertificates
   if (mode !== "off" && caFile === "" && pins.length === 0) {
     add(
       "clientCertificates.caFile",
       `the file of the issuers to trust, or tls.clientCertificates.pins, because the mode is ${mode}`
     )
+  }
+  if (mode !== "off" && crlFile !== "" && caFile === "") {
+    add("clientCertificates.caFile", "the file of the issuers whose lists are in tls.clientCertificates.crlFile")
   }
   for (const pin of pins) {
     if (!pinPattern.test(pin)) add("clientCertificates.pins", "SHA-256 in base64, 44 characters each")

@@ -53,8 +53,8 @@ export const layer = HttpApiBuilder.group(
             ? new NotFound({ message: "there is no key with this id" })
             : conflict(error)
         )
-        const sessions = yield* access.sessions(key.credential)
-        if (drop === true) yield* Effect.forEach(sessions, (connection) => server.kick(connection, revoked))
+        const { credential } = key
+        const sessions = yield* drop === true ? server.withdraw(credential, revoked) : access.sessions(credential)
         return { id, sessions, dropped: drop === true }
         // Whoever hangs up meanwhile has revoked the key all the same, and could not ask for the rest again.
       }, Effect.uninterruptible),

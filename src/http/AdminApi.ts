@@ -205,7 +205,9 @@ export class AccessGroup extends HttpApiGroup.make("access")
       payload: Schema.Struct({
         id: name.annotate({ description: "The identifier of the key." }),
         drop: Schema.optionalKey(
-          Schema.Boolean.annotate({ description: "Also end the connections that publish or play with it." })
+          Schema.Boolean.annotate({
+            description: "Also end what is published and played with it, and connections that do nothing else."
+          })
         )
       }),
       success: Schema.Struct({
@@ -213,7 +215,7 @@ export class AccessGroup extends HttpApiGroup.make("access")
         sessions: Schema.Array(Schema.String).annotate({
           description: "Connections that published or played with it."
         }),
-        dropped: Schema.Boolean.annotate({ description: "Whether they are ended now." })
+        dropped: Schema.Boolean.annotate({ description: "Whether what they did with it is ended now." })
       }).annotate({ description: "The key counts no more." }),
       error: [NotFound, Conflict]
     }).annotateMerge(describe("Revoke a stream key", "For good. Keys of the configuration are taken away there.")),

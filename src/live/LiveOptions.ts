@@ -40,7 +40,7 @@ export interface OutboxOptions {
 export interface PublisherOptions {
   /**
    * What becomes of a second publisher: `"reject"` refuses it, `"takeover"` lets it replace the first one where both
-   * carry the same credential (two anonymous ones count as the same). A silent publisher is always replaced.
+   * carry the same credential, which anonymous ones never do. A silent publisher is always replaced.
    */
   readonly conflict: "reject" | "takeover"
   /** Milliseconds without a media message after which a connected publisher counts as silent. */

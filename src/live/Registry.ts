@@ -15,7 +15,8 @@
  *
  * - A publication that is over (unpublished, vanished, taken over) ignores every further call, so a connection that dies
  *   late cannot hurt its successor.
- * - `credential` is compared as it is: pass what identifies a permission (the id of a stream key), never a secret.
+ * - `credential` is compared as it is: pass what identifies a permission (the id of a stream key), never a secret. The
+ *   empty one is anonymous, and is like no other, not even another empty one.
  * - Publishers are known by their connection; whether they may publish at all has been decided before `claim`.
  */
 import * as Data from "effect/Data"
@@ -429,7 +430,8 @@ export class Registry {
   #mayTakeOver(entry: Entry, previous: Claimed, claim: ClaimOptions): boolean {
     const { conflict, silentAfterMs } = this.#options.publisher
     if (claim.nowMs - entry.lastMediaMs >= silentAfterMs) return true
-    return conflict === "takeover" && previous.credential === claim.credential
+    // Who has shown nothing is nobody in particular: anybody could put out anybody else.
+    return conflict === "takeover" && claim.credential !== "" && previous.credential === claim.credential
   }
 
   #add(streamKey: string, nowMs: number): Entry {

@@ -87,6 +87,19 @@ export const parseIssuers = (path: string, text: string): Effect.Effect<string, 
     }
   })
 
+/**
+ * Takes apart a file of revocation lists: PEM of each. What is in them is looked at by whoever makes a context of them. Fails
+ * with `NotARevocationList`.
+ */
+export const parseRevocationLists = (
+  path: string,
+  text: string
+): Effect.Effect<ReadonlyArray<string>, CertificateError> => {
+  const lists = text.match(/-----BEGIN X509 CRL-----[\s\S]*?-----END X509 CRL-----/g) ?? []
+  const detail = "holds no revocation list in PEM; expected one between BEGIN X509 CRL and END X509 CRL"
+  return lists.length > 0 ? Effect.succeed(lists) : Effect.fail(fail("NotARevocationList", path, detail))
+}
+
 /** Writes a file whole or not at all. Fails with `StorageFailed`. */
 export const write = (path: string, content: string, mode: number): Effect.Effect<void, CertificateError> =>
   Effect.tryPromise({

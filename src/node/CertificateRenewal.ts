@@ -5,6 +5,7 @@
  * the account; each directory has a place of its own, so that a certificate of a directory for tests is never taken for a
  * real one.
  */
+import { createHash } from "node:crypto"
 import * as Path from "node:path"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -232,9 +233,17 @@ const obtain = (
       const accountKey = yield* accountKeyOf(settings, NodeAcme.makeKey)
       const ca = acme.caFile === "" ? undefined : yield* CertificateFile.readText(acme.caFile)
       if (acme.challenge === "http-01") yield* challenges.serve(acme.httpHost, acme.httpPort)
-      const { domains, email, directoryUrl, challenge } = acme
+      const { domains, email, directoryUrl, challenge, eab } = acme
       const { chain, key } = yield* NodeAcme.obtain(
-        { domains, email, directoryUrl, challenge, accountKey, ...(ca === undefined ? {} : { ca }) },
+        {
+          domains,
+          email,
+          directoryUrl,
+          challenge,
+          accountKey,
+          ...(eab.kid === "" ? {} : { eab }),
+          ...(ca === undefined ? {} : { ca })
+        },
         challenges
       )
       const path = fileOf(settings)
@@ -246,7 +255,10 @@ const accountKeyOf = (
   { acme, directory }: TlsSettings,
   makeKey: Effect.Effect<string>
 ): Effect.Effect<string, CertificateError> => {
-  const path = Path.join(homeOf(directory, acme.directoryUrl), "account.pem")
+  // A key stays bound to the account that it was shown with first.
+  const { kid } = acme.eab
+  const name = kid === "" ? "account.pem" : `account-${createHash("sha256").update(kid).digest("hex").slice(0, 16)}.pem`
+  const path = Path.join(homeOf(directory, acme.directoryUrl), name)
   return Effect.catchIf(
     CertificateFile.readText(path),
     (error) => error.reason === "FileMissing",

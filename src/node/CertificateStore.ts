@@ -9,6 +9,7 @@ import * as Tls from "node:tls"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
+import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
@@ -42,6 +43,7 @@ type TlsSettings = RtmpConfigData["tls"]
  * - `requestCert`: whether the client is asked for a certificate. `required`: whether it must have one that `ca` or `pins`
  *   let in.
  * - `ca`: PEM of those who may issue clients' certificates; absent where only the pins count.
+ * - `crl`: PEM of the lists of certificates that these have revoked; absent where none are looked at.
  * - `pins`: SHA-256 of the public keys (SPKI, base64) that clients may have; empty allows every one that `ca` vouches for.
  * - `ticketKeys`: 48 bytes that session tickets are encrypted with, others after `ticketKeysInterval`. All contexts have the same, so that a session outlives
  *   the certificate that it began with.
@@ -52,6 +54,7 @@ export interface HandshakeOptions {
   readonly requestCert: boolean
   readonly required: boolean
   readonly ca?: string
+  readonly crl?: ReadonlyArray<string>
   readonly pins: ReadonlySet<string>
   readonly ticketKeys: Buffer
 }
@@ -170,10 +173,14 @@ export const make: Effect.Effect<NodeCertificatesShape, ConfigError, ConfigStore
           const error = yield* lookAt(slot, put)
           if (error !== undefined) wrong.push([slot, error])
         }
-        const { issuers } = state
+        const { issuers, revoked } = state
         if (issuers !== undefined) {
           const error = yield* lookAt(issuers, (next) => ({ issuers: next }))
           if (error !== undefined) wrong.push([issuers, error])
+        }
+        if (revoked !== undefined) {
+          const error = yield* lookAt(revoked, (next) => ({ revoked: next }))
+          if (error !== undefined) wrong.push([revoked, error])
         }
         return wrong
       }
@@ -203,7 +210,8 @@ export const make: Effect.Effect<NodeCertificatesShape, ConfigError, ConfigStore
         state = {
           ...state,
           pairs: state.pairs.map(marked),
-          issuers: state.issuers === undefined ? undefined : marked(state.issuers)
+          issuers: state.issuers === undefined ? undefined : marked(state.issuers),
+          revoked: state.revoked === undefined ? undefined : marked(state.revoked)
         }
         return wrong[0]?.[1]
       })
@@ -310,6 +318,7 @@ interface Parts {
   readonly settings: TlsSettings
   readonly pairs: ReadonlyArray<Slot<CertificateFile.Certificate>>
   readonly issuers: Slot<string> | undefined
+  readonly revoked: Slot<ReadonlyArray<string>> | undefined
   readonly acme: CertificateFile.Certificate | undefined
   readonly selfSigned: CertificateFile.Certificate | undefined
 }
@@ -336,11 +345,15 @@ const open = (settings: TlsSettings, ticketKeys: Buffer, before?: Parts): Effect
         CertificateFile.parse("file", { path, keyPath }, chain, key)
       pairs.push(kept ?? (yield* openSlot([path, keyPath], parse)))
     }
-    const { caFile, mode } = settings.clientCertificates
+    const { caFile, crlFile, mode } = settings.clientCertificates
     const parseIssuers = ([text = ""]: ReadonlyArray<string>) => CertificateFile.parseIssuers(caFile, text)
     const keptIssuers = before?.issuers?.files[0] === caFile ? before.issuers : undefined
     const issuers =
       mode === "off" || caFile === "" ? undefined : (keptIssuers ?? (yield* openSlot([caFile], parseIssuers)))
+    const parseRevoked = ([text = ""]: ReadonlyArray<string>) => CertificateFile.parseRevocationLists(crlFile, text)
+    const keptRevoked = before?.revoked?.files[0] === crlFile ? before.revoked : undefined
+    const revoked =
+      mode === "off" || crlFile === "" ? undefined : (keptRevoked ?? (yield* openSlot([crlFile], parseRevoked)))
 
     const acme =
       settings.acme.domains.length === 0
@@ -353,7 +366,7 @@ const open = (settings: TlsSettings, ticketKeys: Buffer, before?: Parts): Effect
           )
     const isAlone = settings.selfSigned && pairs.length === 0
     const made = isAlone ? (yield* selfSigned(settings, false)).certificate : undefined
-    const parts: Parts = { settings, pairs, issuers, acme, selfSigned: made }
+    const parts: Parts = { settings, pairs, issuers, revoked, acme, selfSigned: made }
     return { ...parts, table: yield* makeTable(parts, ticketKeys) }
   }).pipe(inRoom("tls"))
 
@@ -387,8 +400,8 @@ const pairsOf = ({ certFile, certificates, keyFile }: TlsSettings): ReadonlyArra
   ...certificates
 ]
 
-const pathsOf = ({ issuers, pairs }: Parts): ReadonlyArray<string> => [
-  ...new Set([...pairs, ...(issuers === undefined ? [] : [issuers])].flatMap(({ files }) => files))
+const pathsOf = ({ issuers, pairs, revoked }: Parts): ReadonlyArray<string> => [
+  ...new Set([...pairs, issuers, revoked].flatMap((slot) => slot?.files ?? []))
 ]
 
 /** All certificates in the order in which they are chosen where several are for the same name. */
@@ -396,35 +409,38 @@ const certificatesOf = ({ acme, pairs, selfSigned }: Parts): ReadonlyArray<Certi
   [...pairs.map(({ value }) => value), acme, selfSigned].filter((it) => it !== undefined)
 
 const statusOf =
-  ({ issuers, pairs }: Parts) =>
+  ({ issuers, pairs, revoked }: Parts) =>
   ({ chain: _chain, key: _key, ...certificate }: CertificateFile.Certificate): CertificateStatus => {
     const slot = pairs.find(({ value }) => value.path === certificate.path && certificate.source === "file")
-    return { ...certificate, problem: (slot?.error ?? issuers?.error)?.message ?? "" }
+    return { ...certificate, problem: (slot?.error ?? issuers?.error ?? revoked?.error)?.message ?? "" }
   }
 
 const makeTable = (parts: Parts, ticketKeys: Buffer): Effect.Effect<Table, CertificateError> =>
   Effect.gen(function* () {
     const options = optionsOf(parts, ticketKeys)
-    const { ca, ciphers, minVersion } = options
+    const { ca, ciphers, crl, minVersion } = options
     const common = {
       minVersion,
       ticketKeys,
       honorCipherOrder: true,
       // A session remembers that its client was trusted: it ends where others are trusted from now on.
       sessionIdContext: createHash("sha256")
-        .update(JSON.stringify([options.requestCert, options.required, ca, [...options.pins]]))
+        .update(JSON.stringify([options.requestCert, options.required, ca, crl, [...options.pins]]))
         .digest("hex")
         .slice(0, 32),
       ...(ca === undefined ? {} : { ca }),
       ...(ciphers === undefined ? {} : { ciphers })
     }
     yield* attempt("SettingsNotAccepted", "tls.ciphers", () => Tls.createSecureContext(common))
+    const { crlFile } = parts.settings.clientCertificates
+    const revoked = crl === undefined ? {} : { crl: [...crl] }
+    yield* attempt("NotAccepted", crlFile, () => Tls.createSecureContext(revoked))
     const exact = new Map<string, Tls.SecureContext>()
     const wildcard = new Map<string, Tls.SecureContext>()
     let usual: Tls.SecureContext | undefined
     for (const { chain, key, names, path } of certificatesOf(parts)) {
       const context = yield* attempt("NotAccepted", path, () =>
-        Tls.createSecureContext({ ...common, cert: chain, key })
+        Tls.createSecureContext({ ...common, ...revoked, cert: chain, key })
       )
       usual ??= context
       for (const name of names) {
@@ -436,7 +452,7 @@ const makeTable = (parts: Parts, ticketKeys: Buffer): Effect.Effect<Table, Certi
     return { options, exact, wildcard, usual }
   })
 
-const optionsOf = ({ issuers, settings }: Parts, ticketKeys: Buffer): HandshakeOptions => {
+const optionsOf = ({ issuers, revoked, settings }: Parts, ticketKeys: Buffer): HandshakeOptions => {
   const { mode, pins } = settings.clientCertificates
   return {
     minVersion: settings.minVersion === "tlsv1.3" ? "TLSv1.3" : "TLSv1.2",
@@ -444,6 +460,7 @@ const optionsOf = ({ issuers, settings }: Parts, ticketKeys: Buffer): HandshakeO
     requestCert: mode !== "off",
     required: mode === "required",
     ...(issuers === undefined ? {} : { ca: issuers.value }),
+    ...(revoked === undefined ? {} : { crl: revoked.value }),
     pins: new Set(mode === "off" ? [] : pins),
     ticketKeys
   }
@@ -479,6 +496,7 @@ const toConfigError = (
     [certFile, "tls.certFile"],
     [keyFile, "tls.keyFile"],
     [clientCertificates.caFile, "tls.clientCertificates.caFile"],
+    [clientCertificates.crlFile, "tls.clientCertificates.crlFile"],
     ["tls.ciphers", "tls.ciphers"]
   ])
   const path = error.reason === "StorageFailed" ? "tls.directory" : (keys.get(error.path) ?? "tls.certificates")
@@ -500,9 +518,14 @@ const expectedAt: Readonly<Record<string, string>> = {
   "tls.certFile": "the file of a certificate in PEM",
   "tls.keyFile": "the file of the key of that certificate in PEM",
   "tls.clientCertificates.caFile": "a file with certificates of issuers in PEM",
+  "tls.clientCertificates.crlFile": "a file with revocation lists in PEM",
   "tls.ciphers": "ciphers that the TLS library knows",
   "tls.directory": "a directory that can be written to"
 }
 
-/** Settings as plain data: a map would look empty. */
-const plain = ({ certificates, ...rest }: TlsSettings) => ({ ...rest, certificates: [...certificates] })
+/** Settings as plain data, to compare them: a map would look empty, and one secret like another. */
+const plain = ({ acme, certificates, ...rest }: TlsSettings) => ({
+  ...rest,
+  certificates: [...certificates],
+  acme: { ...acme, eab: { ...acme.eab, hmacKey: Redacted.value(acme.eab.hmacKey) } }
+})

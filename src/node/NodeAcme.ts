@@ -8,6 +8,7 @@ import * as Https from "node:https"
 import { setTimeout as sleep } from "node:timers/promises"
 import type * as Acme from "acme-client"
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import { CertificateError, type CertificateErrorReason } from "../server/Certificates.ts"
 import type { AcmeChallenges } from "./NodeAcmeChallenges.ts"
 
@@ -15,6 +16,8 @@ import type { AcmeChallenges } from "./NodeAcmeChallenges.ts"
  * What to obtain, and where.
  *
  * - `ca`: PEM of issuers to trust in the directory's own address; absent for the usual ones.
+ * - `eab`: the account that the directory knows us by already, and the key that shows it (RFC 8555 §7.3.4, base64); absent
+ *   where it asks for none.
  * - `accountKey`: PEM of the key that the account at the directory belongs to; the account is made where there is none.
  */
 export interface AcmeRequest {
@@ -23,6 +26,7 @@ export interface AcmeRequest {
   readonly directoryUrl: string
   readonly ca?: string
   readonly challenge: "http-01" | "tls-alpn-01"
+  readonly eab?: { readonly kid: string; readonly hmacKey: Redacted.Redacted<string> }
   readonly accountKey: string
 }
 
@@ -104,7 +108,10 @@ const order = async (
   try {
     const client = new acme.Client({
       directoryUrl: request.directoryUrl,
-      accountKey: request.accountKey
+      accountKey: request.accountKey,
+      ...(request.eab === undefined
+        ? {}
+        : { externalAccountBinding: { kid: request.eab.kid, hmacKey: Redacted.value(request.eab.hmacKey) } })
     })
     await client.createAccount({
       termsOfServiceAgreed: true,

@@ -51,6 +51,10 @@ const table = {
     level: "info",
     description: "the client sent nothing at all for too long"
   },
+  LoginAsked: {
+    level: "info",
+    description: "the client was asked to log in, and is to come back with the answer"
+  },
   Rejected: {
     level: "warn",
     description: "the client may not do what it asked for"

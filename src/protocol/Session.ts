@@ -86,6 +86,7 @@ export class SessionError extends Data.TaggedError("SessionError")<{
     | "MalformedCommand"
     | "IllegalCommand"
     | "TooManyAnomalies"
+    | "LoginAsked"
     | "Rejected"
     | "PublishConflict"
     | "TakenOver"

@@ -87,7 +87,7 @@ export class AccessControl extends Context.Service<
     readonly createKey: (key: NewKey) => Effect.Effect<CreatedKey, PartsError>
     /** Lists stream keys: those of the configuration, then the others by age. */
     readonly listKeys: Effect.Effect<ReadonlyArray<KeyInfo>, PartsError>
-    /** Removes a stream key for good. Who uses it stays: see `sessions`. */
+    /** Removes a stream key for good. Who uses it stays: see `sessions`, and `RtmpServer.withdraw`. */
     readonly revokeKey: (id: string) => Effect.Effect<KeyInfo, PartsError>
     /** The connections that publish or play with a credential, as `RtmpServer.kick` takes them. */
     readonly sessions: (credential: string) => Effect.Effect<ReadonlyArray<string>>

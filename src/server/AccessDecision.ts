@@ -7,9 +7,10 @@ import * as Fiber from "effect/Fiber"
 import type { AccessAction, AccessRequest } from "../access/Authenticator.ts"
 import { AccessDenied, secretStream } from "../access/Authenticator.ts"
 import * as RtmpUrl from "../protocol/RtmpUrl.ts"
-import type { SessionOutput } from "../protocol/Session.ts"
+import { SessionError, type SessionOutput } from "../protocol/Session.ts"
 import type { Status, StatusCode } from "../protocol/Status.ts"
 import * as StatusModule from "../protocol/Status.ts"
+import type { Refusal } from "./Refusals.ts"
 import type { Connection, TransportError } from "./Transport.ts"
 
 /** A request of a session that waits for `accept` or `reject`. */
@@ -67,6 +68,18 @@ export const denialStatus = (action: AccessAction, { description, redirect }: Ac
   redirect === undefined
     ? StatusModule.error(denialCode(action), description)
     : { ...StatusModule.error("NetConnection.Connect.Rejected", description), redirect }
+
+/**
+ * What becomes of a client that was refused: what it is told, and what the log says. Every login begins with two connections that
+ * are closed because they do not know what to answer yet; that is no reason to warn of anybody.
+ */
+export const denial = (action: AccessAction, denied: AccessDenied): Refusal => ({
+  status: denialStatus(action, denied),
+  error:
+    action === "connect" && denied.reason === "CredentialMissing"
+      ? new SessionError({ reason: "LoginAsked", detail: "the client was asked to log in" })
+      : new SessionError({ reason: "Rejected", detail: denied.description })
+})
 
 const decisionTimeout = "30 seconds"
 

@@ -56,8 +56,8 @@ export interface CertificateReport {
 /**
  * Why a certificate cannot be used.
  *
- * `FileMissing` and `FileUnreadable` are of the system; `NotACertificate` and `NotAKey` of what is in the file, `KeyMismatch`
- * of the two together, `NotAccepted` of the TLS library, `SettingsNotAccepted` of settings that it does not accept (ciphers, issuers
+ * `FileMissing` and `FileUnreadable` are of the system; `NotACertificate`, `NotAKey` and `NotARevocationList` of what is in the file,
+ * `KeyMismatch` of certificate and key together, `NotAccepted` of the TLS library, `SettingsNotAccepted` of settings that it does not accept (ciphers, issuers
  * of clients). `StorageFailed`: what was made could not be kept. The `Acme…` ones are of the directory: it could not be
  * reached, refused the account or the order, found a name not to be ours, asks us to come back later, or took too long;
  * `AcmePortUnavailable`: the port for `http-01` could not be opened.
@@ -67,6 +67,7 @@ export type CertificateErrorReason =
   | "FileUnreadable"
   | "NotACertificate"
   | "NotAKey"
+  | "NotARevocationList"
   | "KeyMismatch"
   | "NotAccepted"
   | "SettingsNotAccepted"

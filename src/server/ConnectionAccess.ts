@@ -14,6 +14,7 @@ import type { Connection } from "./Transport.ts"
 interface Granted {
   /** As it was granted: with the name that takes the place of the one that was asked for. */
   readonly request: AccessRequest
+  readonly credential: string
   readonly ended: Authenticator["Service"]["ended"]
   readonly endsAtMs: number
   readonly guard: BitrateGuard | undefined
@@ -66,13 +67,14 @@ export class ConnectionAccess {
     const streamId = streamOf(question)
     this.end(streamId)
     if (request.action === "connect" && grant.credential !== "") this.#login = grant
-    const { limits, stream } = grant
+    const { credential, limits, stream } = grant
     const { ended } = this.#authenticator
     // Most servers ask for none of this, and have a thousand viewers.
-    if (ended === undefined && limits === undefined) return
+    if (ended === undefined && limits === undefined && credential === "") return
     const { bitsPerSecond, durationMs } = limits ?? {}
     this.#live.set(streamId, {
       request: stream === undefined || request.action === "connect" ? request : { ...request, stream },
+      credential,
       ended,
       endsAtMs: durationMs === undefined ? Number.POSITIVE_INFINITY : nowMs + durationMs,
       guard: request.action === "publish" && bitsPerSecond !== undefined ? new BitrateGuard(bitsPerSecond) : undefined
@@ -93,6 +95,12 @@ export class ConnectionAccess {
   endAll(): void {
     for (const streamId of [...this.#live.keys()]) if (streamId !== connectionStreamId) this.end(streamId)
     this.end(connectionStreamId)
+  }
+
+  /** The message streams that were granted to a credential; 0 is the connection. */
+  grantedTo(credential: string): ReadonlyArray<number> {
+    if (credential === "") return none
+    return [...this.#live].filter(([, granted]) => granted.credential === credential).map(([streamId]) => streamId)
   }
 
   /** The message streams whose time is over; 0 is the connection. */

@@ -34,6 +34,7 @@ export const closeReason = (error: CloseError | TransportError): CloseReason => 
         case "ConnectTimeout":
         case "IdleTimeout":
         case "PingTimeout":
+        case "LoginAsked":
         case "Rejected":
         case "Kicked":
         case "StreamEnded":

@@ -19,7 +19,6 @@ import type { Publication, Viewer } from "../live/Registry.ts"
 import * as RtmpUrl from "../protocol/RtmpUrl.ts"
 import type { CloseError, Session, SessionOutput } from "../protocol/Session.ts"
 import { SessionError } from "../protocol/Session.ts"
-import type { Status } from "../protocol/Status.ts"
 import * as StatusModule from "../protocol/Status.ts"
 import type { AccessQuestion } from "./AccessDecision.ts"
 import * as AccessDecision from "./AccessDecision.ts"
@@ -203,11 +202,7 @@ export class RtmpConnection implements Deadline {
       streamKey: AccessDecision.refusedKey(request, denied),
       reason: denied.reason
     })
-    this.#refuse(question, AccessDecision.denialStatus(action, denied))
-  }
-
-  #refuse({ requestId }: AccessQuestion, status: Status, error?: SessionError): void {
-    this.#apply(this.session.reject(requestId, status, this.#environment.wheel.nowMs(), error))
+    this.#turnAway(question, AccessDecision.denial(action, denied))
   }
 
   #granted(request: AccessQuestion, asked: AccessRequest, grant: AccessGrant): void {
@@ -299,9 +294,9 @@ export class RtmpConnection implements Deadline {
     this.#access.end(streamId)
   }
 
-  /** Refuses what was granted. */
+  /** Refuses what was asked for, also where it was granted. */
   #turnAway(question: AccessQuestion, { error, status }: Refusals.Refusal): void {
-    this.#refuse(question, status, error)
+    this.#apply(this.session.reject(question.requestId, status, this.#environment.wheel.nowMs(), error))
     this.#access.end(streamOf(question))
   }
 
@@ -313,12 +308,16 @@ export class RtmpConnection implements Deadline {
   /** Ends what was granted for a time that is over. */
   #expire(nowMs: number): void {
     for (const streamId of this.#access.due(nowMs)) {
-      const detail = "The time that was granted is over."
-      if (this.#publications.has(streamId)) this.#kickPublisher(streamId, "LimitReached", detail)
-      else if (this.#viewers.has(streamId)) this.#kickViewer(streamId, "LimitReached", detail)
-      else if (streamId === 0) this.shutdown("LimitReached", detail)
-      else this.#access.end(streamId)
+      this.#withdraw(streamId, "LimitReached", "The time that was granted is over.")
     }
+  }
+
+  /** Ends what was granted for a message stream, or for the connection (0). */
+  #withdraw(streamId: number, reason: "Kicked" | "LimitReached", detail: string): void {
+    if (this.#publications.has(streamId)) this.#kickPublisher(streamId, reason, detail)
+    else if (this.#viewers.has(streamId)) this.#kickViewer(streamId, reason, detail)
+    else if (streamId === 0) this.shutdown(reason, detail)
+    else this.#access.end(streamId)
   }
 
   #kickPublisher(
@@ -497,6 +496,15 @@ export class RtmpConnection implements Deadline {
       for (const [streamId] of plays) this.#kickViewer(streamId, reason, detail)
     })
     return publishes.length + plays.length > 0
+  }
+
+  /** Ends what was granted to a credential, as `leave` does; everything, where the connection itself was. */
+  withdraw(credential: string, detail: string): boolean {
+    const granted = this.#closing === undefined ? this.#access.grantedTo(credential) : []
+    this.#guard(() => {
+      for (const streamId of granted) this.#withdraw(streamId, "Kicked", detail)
+    })
+    return granted.length > 0
   }
 
   #kickViewer(streamId: number, reason: "ServerStopping" | "Kicked" | "LimitReached", detail: string): void {

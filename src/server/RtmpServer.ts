@@ -545,6 +545,10 @@ const make = Effect.gen(function* () {
       }),
     kickPublisher: (streamKey, description = "The operator ended the stream.") =>
       Effect.sync(() => leave(streamKey, description, "publishing")),
+    withdraw: (credential, description = "The operator withdrew the permission.") =>
+      Effect.sync(() =>
+        [...connections].flatMap(([id, connection]) => (connection.withdraw(credential, description) ? [id] : []))
+      ),
     disableStream: (streamKey) =>
       Effect.sync(() => {
         if (disabled.has(streamKey)) return false

@@ -166,6 +166,8 @@ export interface StopSummary {
  *   its id or key, undefined where there is none.
  * - `kick`: ends a connection in order, with `description` for the client's user. `kickPublisher`: ends the publication
  *   of a stream, and the connection unless it publishes something else. Both tell whether there was one.
+ * - `withdraw`: ends what is published and played by grants with a `credential` (`AccessGrant`), and connections that do
+ *   nothing else, or that were let in with it. Gives the ids of the connections that this was so for.
  * - `disableStream`: kicks the publisher and the viewers of a key, and refuses those that come, until `enableStream` or
  *   the end of the process. Both tell whether that changed anything.
  * - `drain`: keeps the port open, but turns new connections away before the handshake, so that a balancer or the
@@ -184,6 +186,7 @@ export interface ServerAdmin {
   readonly stream: (key: string) => Effect.Effect<StreamInfo | undefined>
   readonly kick: (connectionId: string, description?: string) => Effect.Effect<boolean>
   readonly kickPublisher: (streamKey: string, description?: string) => Effect.Effect<boolean>
+  readonly withdraw: (credential: string, description?: string) => Effect.Effect<ReadonlyArray<string>>
   readonly disableStream: (streamKey: string) => Effect.Effect<boolean>
   readonly enableStream: (streamKey: string) => Effect.Effect<boolean>
   readonly disabledStreams: Effect.Effect<ReadonlyArray<string>>

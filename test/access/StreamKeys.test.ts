@@ -228,7 +228,8 @@ describe("keys that are made at run time", () => {
     return Effect.scoped(
       Effect.gen(function* () {
         const keys = yield* Effect.provideService(StreamKeys.make({}), KeyValueStore.KeyValueStore, broken)
-        assert.strictEqual((yield* Effect.flip(keys.create({}))).reason, "Store")
+        const error = yield* Effect.flip(keys.create({}))
+        assert.deepStrictEqual([error.reason, error.detail], ["Store", "the key cannot be stored: no space left"])
         assert.deepStrictEqual(yield* keys.list, [])
         const few = yield* StreamKeys.make({ maxKeys: 1, keys: [staticKey()] })
         yield* few.create({})

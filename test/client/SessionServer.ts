@@ -3,7 +3,9 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
 import * as NodeCrypto from "../../src/node/NodeCrypto.ts"
 import * as Amf0 from "../../src/protocol/amf/Amf0.ts"
@@ -42,7 +44,8 @@ export const serve = (socket: Socket.Socket, journal: Journal, options: SessionS
   Effect.scoped(
     Effect.gen(function* () {
       const pull = yield* Socket.readerBytes(socket)
-      const writer = yield* socket.writer
+      const writing = yield* Scope.make()
+      const writer = yield* Scope.provide(socket.writer, writing)
       const session = ServerSession.make(
         defaultOptions,
         {
@@ -102,6 +105,9 @@ export const serve = (socket: Socket.Socket, journal: Journal, options: SessionS
         }
         for (const bytes of pulled.success) yield* handle(session.receive(bytes, yield* Clock.currentTimeMillis))
       }
+      // Bytes that come and are not read would have the kernel reset the connection, and the client lose what it has not read.
+      yield* Scope.close(writing, Exit.void)
+      yield* Effect.ignore(Effect.forever(pull))
     })
   )
 

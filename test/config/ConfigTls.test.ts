@@ -62,6 +62,10 @@ describe("the keys of TLS", () => {
       assert.deepStrictEqual(acme({ acceptTerms: true, domains: [name] }), [], name)
     }
     assert.lengthOf(problems({ acme: { directoryUrl: "http://plain.example/dir" } }), 1)
+    const bound = (eab: object) => acme({ acceptTerms: true, eab })
+    assert.match(bound({ kid: "kid-1" })[0] ?? "", /^tls\.acme\.eab\.hmacKey: /)
+    assert.match(bound({ hmacKey: "c2VjcmV0" })[0] ?? "", /^tls\.acme\.eab\.kid: /)
+    assert.deepStrictEqual(bound({ kid: "kid-1", hmacKey: "c2VjcmV0" }), [])
   })
 
   it("must say which clients are trusted where these are asked for certificates", () => {
@@ -71,6 +75,11 @@ describe("the keys of TLS", () => {
       assert.deepStrictEqual(clients({ mode, caFile: "ca.pem" }), [])
       assert.deepStrictEqual(clients({ mode, pins: [pin] }), [])
     }
+    assert.match(
+      clients({ mode: "required", pins: [pin], crlFile: "revoked.pem" })[0] ?? "",
+      /^tls\.clientCertificates\.caFile: .*tls\.clientCertificates\.crlFile/
+    )
+    assert.deepStrictEqual(clients({ mode: "required", caFile: "ca.pem", crlFile: "revoked.pem" }), [])
     assert.match(clients({ mode: "required", pins: ["sha256/x"] })[0]!, /^tls\.clientCertificates\.pins: /)
   })
 })

@@ -166,6 +166,7 @@ describe("the environment", () => {
       "tls.acme.challenge": "tls-alpn-01",
       "tls.acme.email": "ann@example.org",
       "tls.acme.directoryUrl": "https://localhost:14000/dir",
+      "tls.acme.eab.hmacKey": "c2VjcmV0",
       "listen.proxyProtocol.trusted": "10.0.0.0/8",
       "auth.required": "play",
       "auth.keys.in": "name",

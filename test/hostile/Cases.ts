@@ -1,8 +1,8 @@
 /**
  * Every hostile or broken input that the server is known to meet, and the test that shows what becomes of it.
  *
- * A case stands at the lowest layer that shows it; what can be seen from the network is in `Peers.ts` besides, whose
- * peers `Server.test.ts` sends to a running server. The names are those of tests, or of rows in the table of a test:
+ * A case stands at the lowest layer that shows it; what can be seen from the network is in `Peers.ts` and
+ * `Oddities.ts` besides, which `Server.test.ts` sends to a running server. The names are those of tests, or of rows in the table of a test:
  * `Cases.test.ts` looks them up.
  */
 
@@ -30,6 +30,9 @@ const outbox = "live/Outbox.test.ts"
 const gop = "live/GopCache.test.ts"
 const server = "server/RtmpServer.test.ts"
 const here = "hostile/Peers.ts"
+const odd = "hostile/Oddities.ts"
+const socket = "hostile/Server.test.ts"
+const asked = "hostile/Access.test.ts"
 const faults = "hostile/Faults.test.ts"
 const hostile = "hostile/Session.test.ts"
 const relay = "hostile/RelaySafety.test.ts"
@@ -63,7 +66,8 @@ export const beforeTheChunks: ReadonlyArray<Case> = [
     [here, "a greeting of SSL 2"],
     [here, "a TLS record beyond its largest size"],
     [here, "an end without a byte where TLS is spoken"],
-    [here, "a reset in the TLS greeting"]
+    [here, "a reset in the TLS greeting"],
+    [here, "a TLS greeting of version 1.0"]
   ),
   one(
     "TLS that does not come to an end",
@@ -71,7 +75,13 @@ export const beforeTheChunks: ReadonlyArray<Case> = [
     [here, "a TLS greeting, byte by byte"],
     [here, "nothing at all where TLS is spoken"]
   ),
-  one("HTTP and RTMPT", [here, "an HTTP request"], [here, "an RTMPT request"], [here, "an OPTIONS request"]),
+  one(
+    "HTTP and RTMPT",
+    [here, "an HTTP request"],
+    [here, "an RTMPT request"],
+    [here, "an OPTIONS request"],
+    [here, "a HEAD request"]
+  ),
   one("a PROXY header where none is expected", [here, "a PROXY header"], [here, "a PROXY header of version 2"]),
   one("SSH, SMB and other scanners", [here, "an SSH client"], [here, "an SMB scanner"]),
   one("a connection that sends nothing", [here, "nothing at all"]),
@@ -83,11 +93,16 @@ export const beforeTheChunks: ReadonlyArray<Case> = [
   ),
   one("no C2", [here, "a handshake without its end"]),
   one("a C2 that is not S1", [handshake, "passes with any content by default, and says that it is no echo"]),
-  one("everything in one segment", [handshake, "takes C0, C1, C2 and connect in one segment"]),
+  one(
+    "everything in one segment",
+    [handshake, "takes C0, C1, C2 and connect in one segment"],
+    [odd, "protocol control before connect"]
+  ),
   one(
     "each byte in a segment",
     [handshake, "gives the same answer, outcome and leftover"],
-    [here, "connect, byte by byte, and then silence"]
+    [here, "connect, byte by byte, and then silence"],
+    [socket, "what is legal and odd is understood, however it is cut"]
   ),
   one("connect in the place of C2", [here, "connect in the place of C2"]),
   one(
@@ -95,20 +110,38 @@ export const beforeTheChunks: ReadonlyArray<Case> = [
     [handshake, "that holds no valid digest plainly"],
     [here, "a version in C1 and no digest"]
   ),
-  one("digests of both schemas", [handshake, "so that a C1 with digests in both gets schema 0"]),
+  // Each digest covers the other one: a C1 in which both are right would take a break of HMAC, or a stub of it.
+  one(
+    "digests of both schemas",
+    [handshake, "so that a C1 with digests in both gets schema 0"],
+    [here, "a digest of schema 0 around one of schema 1"],
+    [here, "a digest of schema 1 around one of schema 0"]
+  ),
   one(
     "digest offsets of all ones",
     [handshake, "keeps to the packet when the offset bytes of both blocks are all ones"],
-    [here, "a C1 of all ones"]
+    [here, "a C1 of all ones"],
+    [here, "a C1 of zeros"]
   ),
-  one("the server's own S1 as C1", [handshake, "takes its own S1 as C1, for nothing is derived from it"]),
+  one(
+    "the server's own S1 as C1",
+    [handshake, "takes its own S1 as C1, for nothing is derived from it"],
+    [here, "the server's own S1 as C1"],
+    [here, "the server's own S1 as C1, with its digest"]
+  ),
   one(
     "FIN in the handshake",
     [here, "an end after the version"],
     [here, "an end after the handshake"],
-    [here, "an end without a byte"]
+    [here, "an end without a byte"],
+    [here, "an end after C1"]
   ),
-  one("RST in the handshake", [here, "a reset after the version"]),
+  one(
+    "RST in the handshake",
+    [here, "a reset after the version"],
+    [here, "a reset after C1"],
+    [here, "a reset after the handshake"]
+  ),
   one("more connections than there is room for", [server, "is refused over the limit of connections"]),
   one("a listener that cannot accept", ["server/Listening.test.ts", "is tried again for as long as it takes"])
 ]
@@ -135,17 +168,25 @@ export const inTheChunks: ReadonlyArray<Case> = [
     "a chunk size of the wrong length",
     [chunks, "30: short Set Chunk Size"],
     [chunks, "30: long Set Chunk Size"],
-    [here, "a chunk size of two bytes"]
+    [here, "a chunk size of two bytes"],
+    [odd, "a chunk size with two bytes too many"]
   ),
-  one("a chunk size inside of another message", [
-    chunks,
-    "31: chunk size shrinks inside a message of another chunk stream"
-  ]),
-  one("a chunk size over several chunks", [
-    chunks,
-    "32: Set Chunk Size over several chunks counts when it is complete"
-  ]),
-  one("a chunk size on other streams", [chunks, "33: Set Chunk Size on another chunk stream and message stream"]),
+  one(
+    "a chunk size inside of another message",
+    [chunks, "31: chunk size shrinks inside a message of another chunk stream"],
+    [odd, "a chunk size that grows inside of a message"],
+    [odd, "a chunk size that shrinks inside of a message"]
+  ),
+  one(
+    "a chunk size over several chunks",
+    [chunks, "32: Set Chunk Size over several chunks counts when it is complete"],
+    [odd, "a chunk size in two chunks"]
+  ),
+  one(
+    "a chunk size on other streams",
+    [chunks, "33: Set Chunk Size on another chunk stream and message stream"],
+    [odd, "a chunk size on a chunk stream of media"]
+  ),
   one("a flood of chunk sizes", [chunks, "34: a thousand chunk sizes"], [here, "a thousand chunk sizes"]),
   one(
     "terabytes announced",
@@ -162,13 +203,14 @@ export const inTheChunks: ReadonlyArray<Case> = [
     [chunks, "37: message above the limit, at its header"],
     [here, "a message of 16 MiB"]
   ),
-  one("empty audio and video", [chunks, "38: audio and video of length 0"]),
+  one("empty audio and video", [chunks, "38: audio and video of length 0"], [odd, "frames without a byte"]),
   one(
     "empty control messages",
     [chunks, "39: empty message of type"],
     [here, "a window without a size"],
     [here, "a chunk size without a size"],
-    [here, "user control without an event"]
+    [here, "user control without an event"],
+    [odd, "control messages without a byte"]
   ),
   one(
     "a chunk stream that starts with type 2 or 3",
@@ -185,29 +227,68 @@ export const inTheChunks: ReadonlyArray<Case> = [
   one(
     "type 0 inside of a message",
     [chunks, "42: type 0 in the middle of a message"],
-    [here, "a message cut short by another, over and over"]
+    [here, "a message cut short by another, over and over"],
+    [odd, "a message that another one takes the place of"]
   ),
   one(
     "type 1 or 2 inside of a message",
     [chunks, "43: type 1 with a larger length in the middle of a message"],
     [chunks, "43: type 2 in the middle of a message"],
-    [here, "a message that grows in its middle, over and over"]
+    [here, "a message that grows in its middle, over and over"],
+    [odd, "a message that becomes another in its middle"]
   ),
-  one("type 3 after a whole message", [chunks, "44: type 3 after a complete message"]),
-  one("both long forms of an id", [chunks, "45: one chunk stream by both long headers"]),
-  one("media on the control chunk stream", [chunks, "46: audio on chunk stream 2, video on 3"]),
-  one("control between the chunks of media", [chunks, "47: an acknowledgement between the chunks of a video message"]),
-  one("video on two chunk streams", [chunks, "48: video on two chunk streams, in order of completion"]),
-  one("60 messages in turn", [chunks, "49: 60 messages, chunk by chunk in turn"]),
-  one("an extended timestamp that needs none", [chunks, "50: extended timestamp below 0xFFFFFF"]),
+  one(
+    "type 3 after a whole message",
+    [chunks, "44: type 3 after a complete message"],
+    [odd, "chunks of type 3 that each begin a message"]
+  ),
+  one(
+    "both long forms of an id",
+    [chunks, "45: one chunk stream by both long headers"],
+    [odd, "one chunk stream by both of its long headers"]
+  ),
+  one(
+    "media on the control chunk stream",
+    [chunks, "46: audio on chunk stream 2, video on 3"],
+    [odd, "audio on the chunk stream of control, video on that of commands"]
+  ),
+  one(
+    "control between the chunks of media",
+    [chunks, "47: an acknowledgement between the chunks of a video message"],
+    [odd, "an acknowledgement between the chunks of a frame"]
+  ),
+  one(
+    "video on two chunk streams",
+    [chunks, "48: video on two chunk streams, in order of completion"],
+    [odd, "video on two chunk streams at a time"]
+  ),
+  one(
+    "60 messages in turn",
+    [chunks, "49: 60 messages, chunk by chunk in turn"],
+    [odd, "60 frames chunk by chunk in turn"]
+  ),
+  one(
+    "an extended timestamp that needs none",
+    [chunks, "50: extended timestamp below 0xFFFFFF"],
+    [odd, "an extended timestamp of 16"]
+  ),
   one(
     "an extended timestamp cut off",
     [chunks, "case 51: waits for the extended timestamp"],
     [here, "an extended timestamp cut off"]
   ),
-  one("continuations without the timestamp", [chunks, "52: continuations without the extended timestamp"]),
-  one("payload that looks like the timestamp", [chunks, "53: payload that equals the missing timestamp is misread"]),
-  one("a delta of -1", [chunks, "54: delta -1"]),
+  one(
+    "continuations without the timestamp",
+    [chunks, "52: continuations without the extended timestamp"],
+    [odd, "continuations with the extended timestamp"],
+    [odd, "continuations without the extended timestamp"]
+  ),
+  one(
+    "payload that looks like the timestamp",
+    [chunks, "53: payload that equals the missing timestamp is misread"],
+    [here, "a frame that looks like the timestamp it leaves out"]
+  ),
+  one("a delta of -1", [chunks, "54: delta -1"], [odd, "a time that goes back by a delta of minus one"]),
   one(
     "time that jumps and wraps",
     [chunks, "55: time goes back, forward by an hour, and wraps"],
@@ -226,7 +307,11 @@ export const inTheChunks: ReadonlyArray<Case> = [
     [here, "Aborts of nothing, windows and bandwidths of anything"]
   ),
   one("a short Abort", [chunks, "58: short Abort leaves the message alone"]),
-  one("Abort of the message in progress", [chunks, "59: type 3 after an Abort starts a new message"]),
+  one(
+    "Abort of the message in progress",
+    [chunks, "59: type 3 after an Abort starts a new message"],
+    [odd, "an Abort of a message that begins anew"]
+  ),
   one(
     "unknown message types",
     [chunks, "60: unknown message types"],
@@ -236,7 +321,9 @@ export const inTheChunks: ReadonlyArray<Case> = [
   one(
     "broken aggregates",
     ["protocol/Aggregate.test.ts", "an aggregate in the aggregate"],
-    [poison, "an aggregate of noise"]
+    [poison, "an aggregate of noise"],
+    [odd, "an aggregate that is cut off behind its second tag"],
+    [odd, "an aggregate in an aggregate"]
   ),
   one(
     "an aggregate of a million messages",
@@ -332,7 +419,7 @@ export const inAmf: ReadonlyArray<Case> = [
     [relay, "metadata without its end"],
     [here, "a connect with an object without its end"]
   ),
-  one("an empty key", [amf0, "empty key without object end"]),
+  one("an empty key", [amf0, "empty key without object end"], [here, "a connect with a key without a name"]),
   one(
     "a connect cut off at every byte",
     [hostile, "is a malformed command or a rejected one, and never anything else"],
@@ -344,8 +431,17 @@ export const inAmf: ReadonlyArray<Case> = [
     [amf0, "reference to index 65535"],
     [here, "a connect with a reference to nothing"]
   ),
-  one("a reference bomb", [amf0, "does not expand a reference bomb"], [amf3, "does not expand a reference bomb"]),
-  one("an object of a class as command object", [hostile, "takes an object of a class for an object"]),
+  one(
+    "a reference bomb",
+    [amf0, "does not expand a reference bomb"],
+    [amf3, "does not expand a reference bomb"],
+    [odd, "a reference bomb in connect"]
+  ),
+  one(
+    "an object of a class as command object",
+    [hostile, "takes an object of a class for an object"],
+    [odd, "an object of a class for the object of connect"]
+  ),
   one(
     "unknown markers",
     [amf0, "knows no marker from 0x12 on"],
@@ -367,7 +463,8 @@ export const inAmf: ReadonlyArray<Case> = [
     [hostile, "with escapes and line ends"],
     [hostile, "of 60,000 characters"],
     [session, "a name that is a number"],
-    [here, "messages without a command"]
+    [here, "messages without a command"],
+    [odd, "commands without a name, and with names that no log should show"]
   ),
   one(
     "transaction ids of any kind",
@@ -381,18 +478,36 @@ export const inAmf: ReadonlyArray<Case> = [
     [session, "no command object"],
     [hostile, "for its object names no application, and is rejected"],
     [here, "no application"],
-    [here, "a connect whose object is a string"]
+    [here, "a connect whose object is a string"],
+    [odd, "an array for the object of connect"]
   ),
-  one("members of the wrong type", [hostile, "takes members of the wrong type for absent"]),
-  one("two applications", [hostile, "takes the last of two applications"]),
+  one(
+    "members of the wrong type",
+    [hostile, "takes members of the wrong type for absent"],
+    [odd, "members of connect of the wrong type"]
+  ),
+  one(
+    "two applications",
+    [hostile, "takes the last of two applications"],
+    [odd, "two applications, of which the last one counts"]
+  ),
   one(
     "names of JavaScript's own properties",
     [amf0, "takes names of JavaScript's own properties as data"],
     [hostile, "takes the names of JavaScript's own properties for what they are"],
     [here, "a connect of JavaScript's own properties"]
   ),
-  one("dates of nothing, XML with entities", [amf0, "date NaN"], [amf0, "keeps XML with entities as text"]),
-  one("bytes behind the last argument", ["protocol/Pipelining.test.ts", "do not stand for an argument, or for the"]),
+  one(
+    "dates of nothing, XML with entities",
+    [amf0, "date NaN"],
+    [amf0, "keeps XML with entities as text"],
+    [odd, "dates and XML in connect"]
+  ),
+  one(
+    "bytes behind the last argument",
+    ["protocol/Pipelining.test.ts", "do not stand for an argument, or for the"],
+    [odd, "values behind the object of connect, and bytes behind them"]
+  ),
   one("values behind the last argument", [hostile, "and ignores values behind it"]),
   one(
     "AMF3 messages without a selector",
@@ -414,7 +529,11 @@ export const inCommands: ReadonlyArray<Case> = [
     [here, "a command before connect"],
     [here, "video before connect"]
   ),
-  one("control messages before connect", [session, "may be preceded by protocol control messages, as OBS does"]),
+  one(
+    "control messages before connect",
+    [session, "may be preceded by protocol control messages, as OBS does"],
+    [odd, "protocol control before connect"]
+  ),
   one(
     "silence before connect, and after it",
     [here, "a handshake and then silence"],
@@ -427,22 +546,30 @@ export const inCommands: ReadonlyArray<Case> = [
     [url, "%2e%2e%2flive"],
     [hostile, "closes at an application name of 64 KB before anybody sees it"],
     [here, "an application that leads upwards"],
-    [here, "an application of 60,000 characters"]
+    [here, "an application of 60,000 characters"],
+    [here, "an application with a NUL"],
+    [here, "an application with an encoded NUL"],
+    [here, "an application with line ends"],
+    [here, "an application with a backslash"],
+    [here, "an application in overlong UTF-8"]
   ),
-  one("a tcUrl that is not there, or lies", [
-    hostile,
-    "does not need a tcUrl, and does not believe one that names another place"
-  ]),
+  one(
+    "a tcUrl that is not there, or lies",
+    [hostile, "does not need a tcUrl, and does not believe one that names another place"],
+    [odd, "a tcUrl that names another place"]
+  ),
   one(
     "streams without end",
     [session, "stops at the limit with an error, and goes on"],
-    [here, "streams beyond the limit"]
+    [here, "streams beyond the limit"],
+    [here, "streams made and deleted over and over"]
   ),
   one(
     "streams that were not created",
     [session, "refuses a message stream that was never created"],
     [hostile, "which was never created"],
-    [here, "a message stream that does not exist"]
+    [here, "a message stream that does not exist"],
+    [here, "publish on message stream 0"]
   ),
   one(
     "a second publish on one stream",
@@ -468,33 +595,59 @@ export const inCommands: ReadonlyArray<Case> = [
     "a stream name that is none",
     [session, "refuses a name that is %s with BadName, and closes"],
     [hostile, "counts names in bytes: 255 pass, 256 do not"],
-    [here, "a stream without a name"]
+    [here, "a stream without a name"],
+    [here, "a stream name that is null"],
+    [here, "a stream name that is a number"],
+    [here, "a stream name that is not there"],
+    [here, "a stream name of 256 bytes"]
   ),
-  one("publish types of any kind", [hostile, "publishes live where the type is"]),
-  one("names that lead upwards", [url, "../../etc/passwd"], [here, "a stream name that leads upwards"]),
-  one("names with control characters", [url, "a\\u202egpj"], [here, "a stream name with escapes"]),
-  one("names that mean something elsewhere", [hostile, "for a name like any other"]),
+  one("publish types of any kind", [hostile, "publishes live where the type is"], [odd, "a publish of type "]),
+  one(
+    "names that lead upwards",
+    [url, "../../etc/passwd"],
+    [here, "a stream name that leads upwards"],
+    [here, "a stream name with a drive"],
+    [here, "a stream name that leads upwards, encoded"],
+    [here, "a stream name that ends in a dot"],
+    [here, "a stream name that asks for a file"]
+  ),
+  one(
+    "names with control characters",
+    [url, "a\\u202egpj"],
+    [here, "a stream name with escapes"],
+    [here, "a stream name that reads backwards"]
+  ),
+  one("names that mean something elsewhere", [hostile, "for a name like any other"], [odd, "a stream called "]),
   one(
     "queries without end",
     [url, "TooManyParameters"],
     [url, "takes the first of repeated parameters and tells an empty value from none"],
-    [here, "a query of 60,000 characters"]
+    [here, "a query of 60,000 characters"],
+    [here, "65 parameters"]
   ),
   one(
     "spellings of one name",
     [url, "gives one key to every way in which clients cut the same URL"],
     [here, "another spelling of the name that is live"]
   ),
-  one("deleteStream of anything", [session, "is not ended by deleteStream of"]),
+  one(
+    "deleteStream of anything",
+    [session, "is not ended by deleteStream of"],
+    [odd, "deleteStream of what is not there"]
+  ),
   one(
     "ends over and over",
     [session, "ends once and for all with"],
-    [hostile, "takes deleteStream and closeStream over and over without a publish"]
+    [hostile, "takes deleteStream and closeStream over and over without a publish"],
+    [here, "every way to end a stream, over and over"],
+    [here, "a publisher who begins and ends over and over"],
+    [here, "a player who begins and ends over and over"]
   ),
   one(
     "FCUnpublish and releaseStream of others",
     [hostile, "ends nothing when others are named, unpublished or released"],
-    [here, "names of others, released and unpublished"]
+    [here, "names of others, released and unpublished"],
+    [odd, "releases of others, and ends of what never began"]
   ),
   one(
     "answers that nobody asked for",
@@ -514,7 +667,8 @@ export const inCommands: ReadonlyArray<Case> = [
   one(
     "a viewer that changes its mind",
     [hostile, "keeps a playing session through 150 changes of mind"],
-    [here, "a player who changes its mind a thousand times"]
+    [here, "a player who changes its mind a thousand times"],
+    [here, "a player who seeks a thousand times"]
   ),
   one(
     "a publisher who comes back at once",
@@ -525,9 +679,16 @@ export const inCommands: ReadonlyArray<Case> = [
     "media without publish",
     [session, "and no other"],
     [hostile, "drops media on message streams that do not publish"],
-    [here, "media after the end of the stream"]
+    [here, "media after the end of the stream"],
+    [here, "media without publish"]
   ),
   one("media of a player", [session, "never lets media of a viewer through"], [here, "media of a player"]),
+  one(
+    "logins that are repeated, cut or made up",
+    ["access/AdobeAuth.test.ts", "cannot be repeated, nor made with a challenge of others"],
+    ["access/AdobeAuth.test.ts", "is read up to the end of its base64"],
+    [asked, "logins that are repeated, cut, made up or guessed are refused"]
+  ),
   one(
     "viewers of what never comes",
     [registry, "holds a bounded number of waiting viewers for a bounded time"],
@@ -560,7 +721,11 @@ export const inMedia: ReadonlyArray<Case> = [
     [poison, "a seek command of another codec"],
     [poison, "a keyframe of HEVC as codec 12 among AVC"]
   ),
-  one("a codec that changes", [live, "voids headers and cache when a track changes its codec"]),
+  one(
+    "a codec that changes",
+    [live, "voids headers and cache when a track changes its codec"],
+    [here, "a publisher who changes its codec with every frame"]
+  ),
   one(
     "unknown FourCCs and packet types",
     [poison, "enhanced video of an unknown codec"],
@@ -579,26 +744,34 @@ export const inMedia: ReadonlyArray<Case> = [
     [poison, "a reserved kind of tracks"],
     [poison, "a track longer than the message"]
   ),
-  one("256 tracks with a header each", [
-    live,
-    "bounds tracks and header bytes; a track without its header gets no frames"
-  ]),
-  one("a sequence header of 16 MiB", [
-    frame,
-    "keeps headers up to the limit and drops them past it, and frames of any size"
-  ]),
+  one(
+    "256 tracks with a header each",
+    [live, "bounds tracks and header bytes; a track without its header gets no frames"],
+    [here, "a publisher of 256 tracks"]
+  ),
+  one(
+    "a sequence header of 16 MiB",
+    [frame, "keeps headers up to the limit and drops them past it, and frames of any size"],
+    [here, "a publisher of a sequence header of a mebibyte, and of NAL units beyond the end"]
+  ),
   one(
     "parameter sets beyond the end",
     ["media/Avc.test.ts", "fails for parameter sets that go past the end, and for other versions"],
-    ["media/Hevc.test.ts", "fails for arrays that go past the end, and for other versions"]
+    ["media/Hevc.test.ts", "fails for arrays that go past the end, and for other versions"],
+    [here, "a publisher of a sequence header of a mebibyte, and of NAL units beyond the end"]
   ),
   one("absurd picture sizes", ["media/Avc.test.ts", "gives no picture for nonsense: endless codes, 2^32 pixels"]),
-  one("NAL units beyond the payload", ["media/Avc.test.ts", "never throws for arbitrary bytes"]),
+  one(
+    "NAL units beyond the payload",
+    ["media/Avc.test.ts", "never throws for arbitrary bytes"],
+    [here, "a publisher of a sequence header of a mebibyte, and of NAL units beyond the end"]
+  ),
   one(
     "no keyframe, or nothing else",
     [gop, "is empty until a keyframe came, and drops audio from before it"],
     [gop, "survives streams in which every frame is a keyframe"],
-    [gop, "empties itself where one group goes over a bound"]
+    [gop, "empties itself where one group goes over a bound"],
+    [here, "a publisher of keyframes alone, of headers that change, and of ends that go on"]
   ),
   one(
     "one kind of media alone",
@@ -609,12 +782,14 @@ export const inMedia: ReadonlyArray<Case> = [
   one(
     "frames behind the end of a sequence",
     [relay, "the end of the video sequence"],
-    [live, "begins no group of pictures with an end of sequence, and does not cache it"]
+    [live, "begins no group of pictures with an end of sequence, and does not cache it"],
+    [here, "a publisher of keyframes alone, of headers that change, and of ends that go on"]
   ),
   one(
     "headers over and over",
     [live, "keeps its cache where a header is repeated unchanged"],
-    [relay, "survives headers that change with each frame"]
+    [relay, "survives headers that change with each frame"],
+    [here, "a publisher of keyframes alone, of headers that change, and of ends that go on"]
   ),
   one(
     "seek commands among the frames",
@@ -635,8 +810,17 @@ export const onTheWay: ReadonlyArray<Case> = [
   one(
     "a viewer that does not read",
     [outbox, "removes a viewer whose socket does not drain in time"],
-    [outbox, "is bounded for a stalled viewer of 100 Mbit/s"]
+    [outbox, "is bounded for a stalled viewer of 100 Mbit/s"],
+    [socket, "a viewer who does not read is let go"]
   ),
+  one("the end of TLS without a word of TLS", [
+    socket,
+    "a client of TLS that ends by a bare %s, without a word of TLS, is gone as any other"
+  ]),
+  one("a publisher who does not wait for the answer to its end", [
+    here,
+    "a publisher who ends and is gone before it is answered"
+  ]),
   one("a viewer that reads a byte a second", [
     outbox,
     "removes a viewer that drains a little now and then and still falls behind"
@@ -709,6 +893,7 @@ export const onTheWay: ReadonlyArray<Case> = [
   one(
     "an address that connects without end",
     ["server/AddressLimits.test.ts", "hold one address to its connections, give a place back when one ends"],
-    ["server/AddressLimits.test.ts", "is refused with one event at once, one for the rest of the second"]
+    ["server/AddressLimits.test.ts", "is refused with one event at once, one for the rest of the second"],
+    [asked, "a hundred connections at once get the places that are left"]
   )
 ]

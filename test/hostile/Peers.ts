@@ -4,19 +4,37 @@
  * The reasons hold for a server whose deadlines are short, as those of the tests are, and where somebody publishes
  * `good` in the application `live`.
  */
+import * as NodeCrypto from "../../src/node/NodeCrypto.ts"
 import * as Amf from "../../src/protocol/amf/AmfValue.ts"
 import * as Bytes from "../../src/protocol/Bytes.ts"
 import * as ChunkWriter from "../../src/protocol/ChunkWriter.ts"
 import * as Command from "../../src/protocol/Command.ts"
+import * as HandshakeDigest from "../../src/protocol/HandshakeDigest.ts"
 import * as Message from "../../src/protocol/Message.ts"
+import * as Media from "../support/Media.ts"
 import { media } from "../support/SessionPeer.ts"
 import { dropped, hex, onMetaData } from "./Poison.ts"
 
 /** How a peer sends: all at once, byte by byte, or with an end of its own. */
 export type How = "at once" | "bytewise" | "then FIN" | "then RST"
 
+/** What a peer sends: bytes, or bytes that it makes of what the server sent to others, who asked with a digest or without. */
+export type What = Uint8Array | ((s1: { readonly plain: Uint8Array; readonly sealed: Uint8Array }) => Uint8Array)
+
+/** A peer: what it is, what it sends and how, and the reason with which the server closes its connection. */
+export type Peer = readonly [name: string, what: What, reason: string, how?: How]
+
 const text = Bytes.fromUtf8
 const noise = (length: number) => Uint8Array.from({ length }, (_, i) => (i * 197 + 31) & 0xff)
+
+/** C0, a C1 and the rest of a session that needs no answer. */
+const withC1 = (c1: Uint8Array) => Bytes.concat([Uint8Array.of(3), c1, connected.slice(1537)])
+/** A C1 that is sealed by these schemas, one after the other: each one's digest covers those before it, and spoils them. */
+export const sealed = (...schemas: ReadonlyArray<HandshakeDigest.DigestSchema>) => {
+  const c1 = Bytes.concat([hex("00000000 80000702"), noise(1528)])
+  for (const schema of schemas) HandshakeDigest.seal(NodeCrypto.make, HandshakeDigest.clientKeys, c1, schema)
+  return c1
+}
 
 /** C0, C1 and C2 of a client that does not wait. */
 export const hello = Bytes.concat([Uint8Array.of(3, 0, 0, 0, 0, 0, 0, 0, 0), noise(1528), noise(1536)])
@@ -48,14 +66,19 @@ const times = (count: number, ...messages: ReadonlyArray<Message.Message>) =>
 /** What a publisher sends, and what a player. */
 const publishing = (...messages: ReadonlyArray<Message.Message>) =>
   Bytes.concat([hello, written(connect, create, call("publish", [null, "z"], 1), ...messages)])
-const playing = (...messages: ReadonlyArray<Message.Message>) =>
-  Bytes.concat([hello, written(connect, create, call("play", [null, "good"], 1), ...messages)])
+const playing = (...messages: ReadonlyArray<Message.Message>) => Bytes.concat([player("good"), written(...messages)])
+/** What somebody sends who plays. */
+export const player = (name: string) => Bytes.concat([hello, written(connect, create, call("play", [null, name], 1))])
 const connecting = (payload: string | Uint8Array) =>
   Bytes.concat([hello, written({ ...connect, payload: typeof payload === "string" ? hex(payload) : payload })])
 const connectName = "02 0007 636f6e6e656374 00 3ff0000000000000"
 
+/** Asks for a stream by these arguments. */
+const asking = (name: "publish" | "play", ...values: ReadonlyArray<string | number | null>) =>
+  after(written(create, call(name, [null, ...values], 1)))
+
 /** Peers of a port that speaks TLS. */
-export const securePeers: typeof peers = [
+export const securePeers: ReadonlyArray<Peer> = [
   ["plain RTMP where TLS is spoken", connected, "TlsFailed"],
   ["HTTP where TLS is spoken", text("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"), "TlsFailed"],
   ["noise where TLS is spoken", noise(5_000), "TlsFailed"],
@@ -73,12 +96,17 @@ export const securePeers: typeof peers = [
     "bytewise"
   ],
   ["nothing at all where TLS is spoken", Bytes.empty, "HandshakeTimeout"],
+  [
+    "a TLS greeting of version 1.0",
+    Bytes.concat([hex("16 0301 002d 01 000029 0301"), noise(32), hex("00 0002 002f 01 00")]),
+    "TlsFailed"
+  ],
   ["an end without a byte where TLS is spoken", Bytes.empty, "ClientClosed", "then FIN"],
   ["a reset in the TLS greeting", hex("16 0301 3fff 01"), "ConnectionReset", "then RST"]
 ]
 
 /** Every peer, by name. */
-export const peers: ReadonlyArray<readonly [name: string, bytes: Uint8Array, reason: string, how?: How]> = [
+export const peers: ReadonlyArray<Peer> = [
   ["version 0", Uint8Array.of(0), "HandshakeFailed"],
   ["version 1", Uint8Array.of(1), "HandshakeFailed"],
   ["version 2", Uint8Array.of(2), "HandshakeFailed"],
@@ -87,6 +115,7 @@ export const peers: ReadonlyArray<readonly [name: string, bytes: Uint8Array, rea
   ["version 255", Uint8Array.of(255), "HandshakeFailed"],
   ["a TLS greeting", hex("16 0301 0200 01 0001fc 0303"), "HandshakeFailed"],
   ["an HTTP request", text("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"), "HandshakeFailed"],
+  ["a HEAD request", text("HEAD / HTTP/1.0\r\n\r\n"), "HandshakeFailed"],
   ["an RTMPT request", text("POST /open/1 HTTP/1.1\r\n\r\n"), "HandshakeFailed"],
   ["a PROXY header", text("PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n"), "HandshakeFailed"],
   ["a PROXY header of version 2", hex("0d0a0d0a000d0a515549540a 21 11 000c"), "HandshakeFailed"],
@@ -105,6 +134,11 @@ export const peers: ReadonlyArray<readonly [name: string, bytes: Uint8Array, rea
     "ClientClosed",
     "then FIN"
   ],
+  ["a C1 of zeros", withC1(new Uint8Array(1536)), "ClientClosed", "then FIN"],
+  ["the server's own S1 as C1", ({ plain }) => withC1(plain), "ClientClosed", "then FIN"],
+  ["the server's own S1 as C1, with its digest", ({ sealed }) => withC1(sealed), "ClientClosed", "then FIN"],
+  ["a digest of schema 0 around one of schema 1", withC1(sealed(1, 0)), "ClientClosed", "then FIN"],
+  ["a digest of schema 1 around one of schema 0", withC1(sealed(0, 1)), "ClientClosed", "then FIN"],
   ["nothing at all", Bytes.empty, "HandshakeTimeout"],
   ["a version and nothing more", Uint8Array.of(3), "HandshakeTimeout"],
   ["half of a handshake, byte by byte", hello.slice(0, 700), "HandshakeTimeout", "bytewise"],
@@ -113,6 +147,9 @@ export const peers: ReadonlyArray<readonly [name: string, bytes: Uint8Array, rea
   ["connect and then silence", connected, "IdleTimeout"],
   ["connect, byte by byte, and then silence", connected, "IdleTimeout", "bytewise"],
   ["an end after the version", Uint8Array.of(3), "ClientClosed", "then FIN"],
+  ["an end after C1", hello.slice(0, 1537), "ClientClosed", "then FIN"],
+  ["a reset after C1", hello.slice(0, 1537), "ConnectionReset", "then RST"],
+  ["a reset after the handshake", hello, "ConnectionReset", "then RST"],
   ["an end after the handshake", hello, "ClientClosed", "then FIN"],
   ["an end without a byte", Bytes.empty, "ClientClosed", "then FIN"],
   ["an end in the middle of a chunk", after(hex("04 000000 000400 09")), "ClientClosed", "then FIN"],
@@ -160,6 +197,18 @@ export const peers: ReadonlyArray<readonly [name: string, bytes: Uint8Array, rea
     "ProtocolViolation"
   ],
   ["an extended timestamp cut off", after(hex("06 ffffff 000004 09 01000000 0000")), "ClientClosed", "then FIN"],
+  [
+    "a frame that looks like the timestamp it leaves out",
+    Bytes.concat([
+      publishing(),
+      hex("06 ffffff 0000c8 09 01000000 01020304"),
+      noise(128),
+      hex("c6 01020304"),
+      noise(68),
+      hex("e1 000102 e2 000102")
+    ]),
+    "ProtocolViolation"
+  ],
   [
     "Aborts of nothing, windows and bandwidths of anything",
     after(
@@ -269,6 +318,7 @@ export const peers: ReadonlyArray<readonly [name: string, bytes: Uint8Array, rea
     connecting(`${connectName} 03 0003 617070 02 0004 6c697665`),
     "CommandViolation"
   ],
+  ["a connect with a key without a name", connecting(`${connectName} 03 0000 05 000009`), "CommandViolation"],
   ["a connect with an unknown marker", connecting(`${connectName} 12`), "CommandViolation"],
   ["a connect with a reference to nothing", connecting(`${connectName} 07 ffff`), "CommandViolation"],
   ["a connect with broken AMF3", connecting(`${connectName} 11 0a 07 01`), "CommandViolation"],
@@ -322,6 +372,42 @@ export const peers: ReadonlyArray<readonly [name: string, bytes: Uint8Array, rea
     "Rejected"
   ],
   [
+    "an application with a NUL",
+    Bytes.concat([hello, written(call("connect", [Amf.object({ app: "live\u0000" })]))]),
+    "Rejected"
+  ],
+  [
+    "an application with an encoded NUL",
+    Bytes.concat([hello, written(call("connect", [Amf.object({ app: "live%00x" })]))]),
+    "Rejected"
+  ],
+  [
+    "an application with line ends",
+    Bytes.concat([hello, written(call("connect", [Amf.object({ app: "live\r\nx" })]))]),
+    "Rejected"
+  ],
+  [
+    "an application with a backslash",
+    Bytes.concat([hello, written(call("connect", [Amf.object({ app: "live\\x" })]))]),
+    "Rejected"
+  ],
+  [
+    "an application in overlong UTF-8",
+    connecting(`${connectName} 03 0003 617070 02 0005 6c c0af 6c 69 000009`),
+    "Rejected"
+  ],
+  ["a stream name that is null", asking("publish", null), "Rejected"],
+  ["a stream name that is a number", asking("publish", 7), "Rejected"],
+  ["a stream name that is not there", asking("publish"), "Rejected"],
+  ["a stream name of 256 bytes", asking("publish", "x".repeat(256)), "Rejected"],
+  ["a stream name with a drive", asking("publish", "C:\\x"), "Rejected"],
+  ["a stream name that leads upwards, encoded", asking("publish", "%2e%2e%2fx"), "Rejected"],
+  ["a stream name that ends in a dot", asking("publish", "x."), "Rejected"],
+  ["a stream name that asks for a file", asking("play", "mp4:x"), "Rejected"],
+  ["a stream name that reads backwards", asking("publish", "a\u202egpj"), "Rejected"],
+  ["65 parameters", asking("publish", `x?${"a&".repeat(64)}`), "Rejected"],
+  ["publish on message stream 0", after(written(create, call("publish", [null, "x"], 0))), "CommandViolation"],
+  [
     "a stream name that leads upwards",
     Bytes.concat([hello, written(connect, create, call("publish", [null, "../../etc/passwd"], 1))]),
     "Rejected"
@@ -365,6 +451,22 @@ export const peers: ReadonlyArray<readonly [name: string, bytes: Uint8Array, rea
     playing(...times(500, call("pause", [null, true, 0], 1), call("receiveVideo", [null, true], 1))),
     "LimitReached"
   ],
+  ["a player who seeks a thousand times", playing(...times(1_000, call("seek", [null, 1_000], 1))), "LimitReached"],
+  [
+    "a publisher who begins and ends over and over",
+    publishing(...times(500, call("closeStream", [null], 1), call("publish", [null, "z"], 1))),
+    "LimitReached"
+  ],
+  [
+    "a player who begins and ends over and over",
+    playing(...times(500, call("closeStream", [null], 1), call("play", [null, "good"], 1))),
+    "LimitReached"
+  ],
+  [
+    "streams made and deleted over and over",
+    after(written(...times(500, create, call("deleteStream", [null, 1])))),
+    "LimitReached"
+  ],
   [
     "a player of what is not there",
     Bytes.concat([hello, written(connect, create, call("play", [null, "nobody"], 1))]),
@@ -374,6 +476,74 @@ export const peers: ReadonlyArray<readonly [name: string, bytes: Uint8Array, rea
   [
     "media after the end of the stream",
     publishing(call("deleteStream", [null, 1]), ...times(30, media(9, [0x17, 1, 0, 0, 0, 1]))),
+    "ClientClosed",
+    "then FIN"
+  ],
+  [
+    "media without publish",
+    after(written(create, ...times(100, media(9, [0x17, 1, 0, 0, 0, 1])))),
+    "ProtocolViolation"
+  ],
+  [
+    "every way to end a stream, over and over",
+    publishing(
+      ...times(
+        10,
+        call("FCUnpublish", [null, "z"]),
+        call("closeStream", [null], 1),
+        call("deleteStream", [null, 1]),
+        call("deleteStream", [null, "z"])
+      )
+    ),
+    "ClientClosed",
+    "then FIN"
+  ],
+  [
+    "a publisher who ends and is gone before it is answered",
+    publishing(call("FCUnpublish", [null, "z"]), call("deleteStream", [null, 1])),
+    "ConnectionReset",
+    "then RST"
+  ],
+  [
+    "a publisher of 256 tracks",
+    publishing(
+      ...Array.from({ length: 256 }, (_, track) => media(9, [...hex("96 00 61763031"), track, ...hex("81000c00")]))
+    ),
+    "ClientClosed",
+    "then FIN"
+  ],
+  [
+    "a publisher of a sequence header of a mebibyte, and of NAL units beyond the end",
+    publishing(
+      media(9, [0x17, 0, 0, 0, 0, ...new Uint8Array(0x100000)]),
+      media(9, [...hex("17 01 000000 ffffffff 65")]),
+      media(9, [...hex("17 00 000000 01 64001f ff ff ffff 67")]),
+      media(9, [...hex("27 01 000000 00000000")])
+    ),
+    "ClientClosed",
+    "then FIN"
+  ],
+  [
+    "a publisher of keyframes alone, of headers that change, and of ends that go on",
+    publishing(
+      ...Array.from({ length: 500 }, (_, i) => ({ ...Media.keyframe(i), streamId: 1 })),
+      ...Array.from({ length: 100 }, (_, i) => media(9, [...Media.videoHeader().payload.slice(0, -1), i])),
+      ...times(50, media(9, [...hex("17 02 000000")]), Media.interFrame(600))
+    ),
+    "ClientClosed",
+    "then FIN"
+  ],
+  [
+    "a publisher who changes its codec with every frame",
+    publishing(
+      ...times(
+        50,
+        Media.videoHeader(),
+        Media.keyframe(0),
+        media(9, [...hex("90 61763031 81000c00")]),
+        media(9, [...hex("91 61763031 0a0b")])
+      )
+    ),
     "ClientClosed",
     "then FIN"
   ],

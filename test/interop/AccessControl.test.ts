@@ -324,8 +324,9 @@ describe("FFmpeg", () => {
           const { info, key } = yield* control.createKey({ stream: "camera" })
           const publisher = yield* publishes(url(`live/camera?key=${Redacted.value(key)}`))
           const { credential } = yield* control.revokeKey(info.id)
-          const [session] = yield* control.sessions(credential)
-          assert.isTrue(yield* server.kick(session!))
+          const sessions = yield* control.sessions(credential)
+          assert.strictEqual(sessions.length, 1)
+          assert.deepStrictEqual(yield* server.withdraw(credential), sessions)
           assert.strictEqual((yield* publisher.end).reason, "error")
         })
       ),

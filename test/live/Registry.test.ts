@@ -60,7 +60,7 @@ describe("Registry: publishers", () => {
     assert.strictEqual(registry.statistics(3).publishers, 1)
   })
 
-  it("lets the same credential take over where the policy says so, anonymous ones included", () => {
+  it("lets the same credential take over where the policy says so, and nobody without one", () => {
     const { claim } = setup({ publisher: { ...options.publisher, conflict: "takeover" } })
     let takenOver = 0
     const first = Result.getOrThrow(claim(0, "one", "key-1", () => takenOver++))
@@ -69,8 +69,11 @@ describe("Registry: publishers", () => {
     const second = Result.getOrThrow(claim(1, "two", "key-1"))
     assert.deepStrictEqual([first.isCurrent, second.isCurrent, takenOver], [false, true, 1])
     second.unpublish(2)
-    Result.getOrThrow(claim(3, "three"))
-    assert.isTrue(Result.isSuccess(claim(4, "four")))
+    const anonymous = Result.getOrThrow(claim(3, "three"))
+    assert.isTrue(Result.isFailure(claim(4, "four")))
+    assert.isTrue(Result.isFailure(claim(4, "four", "key-1")))
+    assert.deepStrictEqual([anonymous.isCurrent, takenOver], [true, 1])
+    assert.isTrue(Result.isSuccess(claim(3 + options.publisher.silentAfterMs, "four")))
   })
 
   it("lets anybody replace a publisher that has been silent", () => {
@@ -84,8 +87,8 @@ describe("Registry: publishers", () => {
 
   it("ignores what a publication does after its end", () => {
     const { claim, events, registry } = setup({ publisher: { ...options.publisher, conflict: "takeover" } })
-    const first = Result.getOrThrow(claim(0))
-    const second = Result.getOrThrow(claim(0))
+    const first = Result.getOrThrow(claim(0, "one", "key-1"))
+    const second = Result.getOrThrow(claim(0, "two", "key-1"))
     const before = events.length
     assert.isFalse(first.publish(header, 1))
     first.unpublish(1)

@@ -170,6 +170,47 @@ describe.skipIf(!Pebble.isInstalled)("ACME, with a real directory", () => {
       }).pipe(Effect.scoped)
   )
 
+  it.live("uses the account that the directory asks for, and takes another key for another one", () =>
+    Effect.gen(function* () {
+      const folder = yield* TestCertificates.folder
+      const httpPort = yield* Pebble.freePort
+      const keys = [1, 2].map((byte) => Buffer.alloc(48, byte).toString("base64url"))
+      const pebble = yield* Pebble.start({ folder, httpPort, accounts: { "kid-1": keys[0]!, "kid-2": keys[1]! } })
+      const { acme, directory } = acmeOf(pebble, folder)
+      const settings = (kid: string, hmacKey: string) => ({
+        directory,
+        acme: { ...acme, httpPort, eab: { kid, hmacKey } }
+      })
+      const { certificates, configure, lines, reload, store } = yield* TestCertificates.make(settings("", ""))
+      const without = yield* Effect.flip(certificates.renew)
+      assert.strictEqual(without.reason, "AcmeRefused")
+      assert.include(without.detail, "refused the account")
+
+      const wrong = Buffer.alloc(48, 9).toString("base64url")
+      configure(settings("kid-1", wrong))
+      yield* reload
+      assert.strictEqual((yield* Effect.flip(certificates.renew)).reason, "AcmeRefused")
+
+      // Nothing but the secret is another one now.
+      configure(settings("kid-1", keys[0]!))
+      yield* reload
+      const first = yield* certificates.renew
+      assert.sameMembers([...first.certificates[0]!.names], names)
+
+      configure(settings("kid-2", keys[1]!))
+      yield* reload
+      yield* certificates.renew
+      const home = Path.dirname(fileOf((yield* store.current).tls))
+      const accounts = Fs.readdirSync(home).filter((name) => name.startsWith("account"))
+      assert.lengthOf(accounts, 3)
+      assert.deepStrictEqual(
+        accounts.map((name) => modeOf(Path.join(home, name))),
+        accounts.map(() => 0o600)
+      )
+      for (const secret of [...keys, wrong]) assert.notInclude(JSON.stringify(lines), secret)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("serves with a certificate also where it cannot be kept, and does not ask for another one", () =>
     Effect.gen(function* () {
       const folder = yield* TestCertificates.folder

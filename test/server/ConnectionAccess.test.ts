@@ -214,6 +214,74 @@ describe("what is granted", () => {
   })
 })
 
+describe("a credential that is withdrawn", () => {
+  const byName = asked(({ action, stream }) =>
+    Effect.succeed(action === "connect" ? anonymous : { credential: `key:${stream}` })
+  )
+
+  it.effect("ends what was published with it, and leaves the connection what it publishes with another", () =>
+    Effect.gen(function* () {
+      const server = yield* RtmpServer
+      const log = yield* events
+      const from = yield* publisher("a")
+      yield* from.publish(yield* from.createStream, "b")
+      yield* from.send(Media.videoHeader(), Media.keyframe(0))
+      const [connection] = yield* server.connections
+      assert.deepStrictEqual(yield* server.withdraw("key:a", "The key was revoked."), [connection!.id])
+      yield* from.waitForStatus("NetStream.Publish.Denied")
+      yield* from.send({ ...Media.videoHeader(), streamId: 2 }, { ...Media.keyframe(0), streamId: 2 })
+      yield* pass("3 seconds")
+      const [still] = yield* server.connections
+      assert.deepStrictEqual(still?.publishing, ["live/b"])
+      assert.strictEqual((yield* server.stream("live/b"))?.tracks[0]?.frames, 1)
+      assert.deepStrictEqual([closes(log), byName.ended.filter((it) => it === "publish live/a").length], [[], 1])
+      assert.deepStrictEqual(yield* server.withdraw("key:a"), [])
+      yield* server.withdraw("key:b")
+      yield* from.waitForClose
+      yield* pass("3 seconds")
+      assert.deepStrictEqual(closes(log), ["Kicked in Publishing"])
+    }).pipe(Effect.provide(byName.layer))
+  )
+
+  it.effect("ends what is played with it, live or waited for, of every connection, and of nobody else", () =>
+    Effect.gen(function* () {
+      const server = yield* RtmpServer
+      const from = yield* publisher("a")
+      yield* from.send(Media.videoHeader(), Media.keyframe(0))
+      const [playing, waiting, both] = [yield* viewer("w"), yield* viewer("w"), yield* viewer("a")]
+      yield* both.play(yield* both.createStream, "w")
+      yield* settle
+      assert.strictEqual((yield* server.withdraw("key:w")).length, 3)
+      yield* playing.waitForClose
+      yield* waiting.waitForClose
+      yield* from.send(Media.interFrame(40))
+      yield* settle
+      assert.strictEqual(TestServer.frames(both).at(-1), "inter @40")
+      assert.deepStrictEqual(
+        (yield* server.connections)
+          .filter(({ state }) => state !== "Disconnected")
+          .map(({ playing }) => playing.length),
+        [0, 1]
+      )
+    }).pipe(Effect.provide(byName.layer))
+  )
+
+  it.effect("ends the whole connection that was let in with it, and nobody has none", () => {
+    const { layer } = grants({ connect: { credential: "user:ann", user: "ann" }, publish: { credential: "user:ann" } })
+    return Effect.gen(function* () {
+      const server = yield* RtmpServer
+      const from = yield* publisher("a")
+      const idle = yield* TestServer.asking(0)
+      yield* viewer("a")
+      assert.deepStrictEqual(yield* server.withdraw(""), [])
+      assert.strictEqual((yield* server.withdraw("user:ann")).length, 3)
+      yield* from.waitForStatus("NetStream.Publish.Denied")
+      yield* from.waitForClose
+      yield* idle.waitForClose
+    }).pipe(Effect.provide(layer))
+  })
+})
+
 describe("a refusal", () => {
   const denied = (extra: Partial<AccessDenied>) =>
     asked(({ action }) =>
@@ -235,6 +303,29 @@ describe("a refusal", () => {
       assert.notInclude(JSON.stringify(log), "s3cret")
     }).pipe(Effect.provide(layer))
   })
+
+  it.effect(
+    "of a connection that shows no credential is a question, and no reason to warn; of a stream it is one",
+    () => {
+      const { layer } = asked(({ action, query }) =>
+        action === "connect" && query.startsWith("known")
+          ? Effect.succeed(anonymous)
+          : Effect.fail(new AccessDenied({ reason: "CredentialMissing", description: "code=403 need auth" }))
+      )
+      return Effect.gen(function* () {
+        const log = yield* events
+        const stranger = yield* client
+        yield* stranger.handshake
+        assert.strictEqual((yield* Effect.flip(stranger.connect("live"))).code, "NetConnection.Connect.Rejected")
+        yield* stranger.waitForClose
+        const known = yield* client
+        yield* Effect.flip(known.publish(yield* known.open("live?known"), "a"))
+        yield* known.waitForClose
+        yield* pass("3 seconds")
+        assert.deepStrictEqual(closes(log), ["LoginAsked in WaitingConnect", "Rejected in Connected"])
+      }).pipe(Effect.provide(layer))
+    }
+  )
 
   it.effect("leads elsewhere as Flash Media Server does, and then closes", () => {
     const redirect = "rtmp://other.example/live"

@@ -112,7 +112,11 @@ describe("publishers past limits.maxPublishers", () => {
       const second = yield* TestServer.client
       const error = yield* Effect.flip(second.publish(yield* second.open("live"), "b"))
       assert.strictEqual(error.code, "NetStream.Publish.Rejected")
-    }).pipe(Effect.provide(TestServer.layer({ limits: { maxPublishers: 1 }, publisher: { conflict: "takeover" } })))
+    }).pipe(
+      Effect.provide(
+        TestServer.layer({ limits: { maxPublishers: 1 }, publisher: { conflict: "takeover" } }, TestServer.oneUser)
+      )
+    )
   )
 })
 
@@ -132,7 +136,7 @@ describe("a publisher with two streams", () => {
       assert.deepStrictEqual([one?.publishing, two?.publishing], [["live/b"], ["live/a"]])
       assert.strictEqual((yield* server.stream("live/b"))?.tracks[0]?.frames, 1)
       assert.strictEqual((yield* server.stream("live/a"))?.tracks[0]?.frames, 1)
-    }).pipe(Effect.provide(TestServer.layer({ publisher: { conflict: "takeover" } })))
+    }).pipe(Effect.provide(TestServer.layer({ publisher: { conflict: "takeover" } }, TestServer.oneUser)))
   )
 })
 

@@ -174,6 +174,24 @@ describe("a second publisher of a live name", () => {
       yield* publisher("a")
       yield* first.waitForStatus("NetStream.Publish.Denied")
       yield* first.waitForClose
+    }).pipe(Effect.provide(TestServer.layer({ publisher: { conflict: "takeover" } }, TestServer.oneUser)))
+  )
+
+  it.effect("is refused where the policy is takeover and neither has shown a credential", () =>
+    Effect.gen(function* () {
+      const log = yield* events
+      const first = yield* publisher("a")
+      yield* first.send(...opening())
+      const viewer = yield* TestServer.viewer("a")
+      const second = yield* TestServer.client
+      const error = yield* Effect.flip(second.publish(yield* second.open("live"), "a"))
+      assert.strictEqual(error.code, "NetStream.Publish.BadName")
+      yield* second.waitForClose
+      yield* first.send(Media.interFrame(40))
+      yield* settle
+      assert.strictEqual(frames(viewer).at(-1), "inter @40")
+      yield* pass("2 seconds")
+      assert.deepStrictEqual(closes(log), ["PublishConflict in Connected"])
     }).pipe(Effect.provide(TestServer.layer({ publisher: { conflict: "takeover" } })))
   )
 })

@@ -41,6 +41,8 @@ export interface PebbleOptions {
   readonly httpPort?: number
   readonly tlsPort?: number
   readonly validitySeconds?: number
+  /** The accounts that it asks to be used, with their keys in base64 (URL-safe); without them it asks for none. */
+  readonly accounts?: Readonly<Record<string, string>>
   /** Names that it gives no certificate for. */
   readonly blocked?: ReadonlyArray<string>
 }
@@ -64,7 +66,7 @@ export const freePort: Effect.Effect<number> = Effect.callback<number>((resume) 
 /** Starts a directory, which ends with the scope. */
 export const start = (options: PebbleOptions): Effect.Effect<Pebble, Child.ChildError, Scope.Scope> =>
   Effect.gen(function* () {
-    const { blocked = [], folder, httpPort = 1, tlsPort = 1, validitySeconds = 86_400 } = options
+    const { accounts, blocked = [], folder, httpPort = 1, tlsPort = 1, validitySeconds = 86_400 } = options
     const at = (name: string) => Path.join(folder, name)
     const authority = yield* Effect.promise(() => TestAuthority.make("Pebble of a test"))
     const own = yield* Effect.promise(() => TestAuthority.forHosts(authority, "localhost"))
@@ -78,7 +80,8 @@ export const start = (options: PebbleOptions): Effect.Effect<Pebble, Child.Child
         httpPort,
         tlsPort,
         ocspResponderURL: "",
-        externalAccountBindingRequired: false,
+        externalAccountBindingRequired: accounts !== undefined,
+        externalAccountMACKeys: accounts ?? {},
         certificateValidityPeriod: validitySeconds,
         domainBlocklist: blocked
       }

@@ -20,6 +20,8 @@ export interface TestAuthority extends Issued {
     readonly names?: ReadonlyArray<x509.JsonGeneralName>
     readonly notAfter?: Date
   }) => Promise<Issued>
+  /** Makes the list (CRL, PEM) of those of its certificates that count no more. It holds for a day unless `until` says otherwise. */
+  readonly revoke: (certificates: ReadonlyArray<Issued>, until?: Date) => Promise<string>
 }
 
 const { subtle } = globalThis.crypto
@@ -49,11 +51,30 @@ export const make = async (name: string): Promise<TestAuthority> => {
     signingAlgorithm,
     extensions: [
       new x509.BasicConstraintsExtension(true, 1, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.digitalSignature, true)
+      new x509.KeyUsagesExtension(
+        x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign | x509.KeyUsageFlags.digitalSignature,
+        true
+      )
     ]
   })
   return {
     ...(await pem(certificate, keys)),
+    revoke: async (certificates, until = times.notAfter) => {
+      const list = await x509.X509CrlGenerator.create({
+        issuer: certificate.subject,
+        thisUpdate: times.notBefore,
+        nextUpdate: until,
+        entries: certificates.map(({ certificate }) => ({
+          // Taken for the bytes of an integer, of which the first bit is the sign, and none is too many.
+          serialNumber: new X509Certificate(certificate).serialNumber.replace(/^(?=[89A-F])/, "00"),
+          revocationDate: times.notBefore,
+          reason: x509.X509CrlReason.keyCompromise
+        })),
+        signingAlgorithm,
+        signingKey: keys.privateKey
+      })
+      return x509.PemConverter.encode(list.rawData, "X509 CRL")
+    },
     issue: async ({ names = [], notAfter = times.notAfter, subject }) => {
       const own = await subtle.generateKey(algorithm, true, ["sign", "verify"])
       const issued = await x509.X509CertificateGenerator.create({

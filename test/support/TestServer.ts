@@ -9,6 +9,7 @@ import * as Stream from "effect/Stream"
 import * as Socket from "effect/socket/Socket"
 import { TestClock } from "effect/testing"
 import * as App from "../../src/App.ts"
+import { Authenticator } from "../../src/access/Authenticator.ts"
 import type { RtmpConfigInput } from "../../src/config/RtmpConfig.ts"
 import { RtmpConfig } from "../../src/config/RtmpConfig.ts"
 import * as NodeCrypto from "../../src/node/NodeCrypto.ts"
@@ -35,6 +36,11 @@ export const layer = (config: RtmpConfigInput = {}, parts: Partial<App.Parts> = 
     ]),
     Layer.provide(Logger.layer([]))
   )
+
+/** Parts of a server that takes everybody for the same user. */
+export const oneUser: Partial<App.Parts> = {
+  authenticator: Layer.succeed(Authenticator, { authorize: () => Effect.succeed({ credential: "user:one" }) })
+}
 
 /** A client with its connection open and nothing sent. */
 export const client = Effect.gen(function* () {

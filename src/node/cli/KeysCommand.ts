@@ -136,7 +136,7 @@ const revoke = Command.make(
   {
     id: Argument.String("id").pipe(Argument.withDescription("Id of the key, as `effect-rtmp keys` lists it")),
     drop: Flag.Boolean("drop").pipe(
-      Flag.withDescription("Also end the connections that publish or play with it"),
+      Flag.withDescription("Also end what is published and played with it"),
       Flag.withDefault(false),
       Flag.withoutNegation
     ),
@@ -153,11 +153,11 @@ const revoke = Command.make(
       const { dropped, sessions } = answer
       if (sessions.length > 0) {
         const counted = Words.counted(sessions.length, "connection")
-        const is = sessions.length === 1 ? "is" : "are"
+        const left = sessions.length === 1 ? "is left as it is" : "are left as they are"
         yield* Console.log(
           dropped
-            ? `${counted} with it ${is} ended`
-            : `${counted} with it ${is} left as ${sessions.length === 1 ? "it is" : "they are"}: ${sessions.map(Table.safe).join(", ")} (--drop ends them)`
+            ? `what ${counted} did with it is ended`
+            : `${counted} with it ${left}: ${sessions.map(Table.safe).join(", ")} (--drop ends what they do with it)`
         )
       }
       yield* tellWhere(where, "it was removed")

@@ -50,13 +50,19 @@ describe("the commands about keys", () => {
       assert.match(listed.out, /camera 1 +\*\*\/a to publish .*in 1h/)
       assert.notInclude(listed.out, key!)
       const kept = yield* run("keys", "revoke", id!)
-      assert.match(kept.out, /is revoked\n1 connection with it is left as it is: c1 \(--drop ends them\)/)
+      assert.match(
+        kept.out,
+        /is revoked\n1 connection with it is left as it is: c1 \(--drop ends what they do with it\)/
+      )
       assert.strictEqual((yield* run("keys", "revoke", id!)).status, 1)
       const other = JSON.parse((yield* run("keys", "create", "--json")).out)
       yield* from.end
       const next = yield* TestServer.publisher(`b?key=${other.key}`)
       yield* TestServer.settle
-      assert.include((yield* run("keys", "revoke", other.info.id, "--drop")).out, "1 connection with it is ended")
+      assert.include(
+        (yield* run("keys", "revoke", other.info.id, "--drop")).out,
+        "what 1 connection did with it is ended"
+      )
       yield* next.waitForClose
     }).pipe(Effect.scoped, Effect.provide(Harness.services({ auth: { keys: { enabled: true } } })))
   )
