@@ -221,7 +221,11 @@ export const handshake = {
 export const session = {
   connectTimeout: key(duration({ min: "100 ms" }), "10 seconds", "Time from the handshake to the connect command"),
   idleTimeout: key(duration({ min: "100 ms" }), "30 seconds", "Time from connect to the first publish or play"),
-  pingInterval: key(duration({ min: "100 ms" }), "30 seconds", "Silence after which a client is sent a ping"),
+  pingInterval: key(
+    duration({ min: "100 ms" }),
+    "30 seconds",
+    "Silence after which a client that publishes or plays is sent a ping"
+  ),
   pingTimeout: key(
     duration({ min: "100 ms" }),
     "60 seconds",

@@ -12,6 +12,9 @@ import { SessionError } from "./Session.ts"
  *
  * `Handshake`: the handshake is not complete. `WaitingConnect`: no connect command came. `Idle`: connected, and neither
  * publishing nor playing. `Busy`: publishing or playing. `Deciding`: the server itself makes the client wait.
+ *
+ * Only the busy are asked for signs of life. Nothing is lost with a dead client that does nothing, and its time is limited
+ * anyway; a thousand of them that answer would wake a server that is to sleep.
  */
 export type DeadlinePhase = "Handshake" | "WaitingConnect" | "Idle" | "Busy" | "Deciding"
 
@@ -67,9 +70,9 @@ export class SessionDeadlines {
           ? timeout("ConnectTimeout", "no connect command within", nowMs - this.#connectedMs)
           : undefined
       case "Idle":
-        if (nowMs - this.#idleSinceMs >= options.idleTimeoutMs) {
-          return timeout("IdleTimeout", "neither published nor played for", nowMs - this.#idleSinceMs)
-        }
+        return nowMs - this.#idleSinceMs >= options.idleTimeoutMs
+          ? timeout("IdleTimeout", "neither published nor played for", nowMs - this.#idleSinceMs)
+          : undefined
     }
     const silentMs = nowMs - this.#lastReceivedMs
     if (this.#pingedMs !== undefined) {
@@ -102,11 +105,11 @@ export class SessionDeadlines {
       case "WaitingConnect":
         return this.#connectedMs + options.connectTimeoutMs
       case "Idle":
-      case "Busy": {
-        const alive =
-          this.#pingedMs === undefined ? this.#lastReceivedMs + options.pingIntervalMs : this.#giveUpMs(this.#pingedMs)
-        return phase === "Idle" ? Math.min(alive, this.#idleSinceMs + options.idleTimeoutMs) : alive
-      }
+        return this.#idleSinceMs + options.idleTimeoutMs
+      case "Busy":
+        return this.#pingedMs === undefined
+          ? this.#lastReceivedMs + options.pingIntervalMs
+          : this.#giveUpMs(this.#pingedMs)
     }
   }
 }

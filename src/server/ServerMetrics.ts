@@ -24,7 +24,7 @@ import { ServerEvents } from "./ServerEvents.ts"
 export interface ObserverOptions {
   /** Monotonic milliseconds. */
   readonly nowMs: () => number
-  /** Told when the first connection comes and when the last one is gone. */
+  /** Told when the first client publishes, and when the last one has stopped. */
   readonly setActive?: (active: boolean) => void
 }
 
@@ -33,12 +33,11 @@ export const observer = (metrics: MetricsCounters, options: ObserverOptions): ((
   const { nowMs, setActive } = options
   // Only connections whose handshake is not complete: as many as the limits allow.
   const openedMs = new Map<string, number>()
-  let open = 0
+  let publishing = 0
   return (event) => {
     switch (event._tag) {
       case "ConnectionOpened":
         openedMs.set(event.connectionId, nowMs())
-        if (++open === 1) setActive?.(true)
         break
       case "ConnectionRefused":
         // A server that empties refuses on purpose.
@@ -56,6 +55,10 @@ export const observer = (metrics: MetricsCounters, options: ObserverOptions): ((
         break
       case "PublishStarted":
         metrics.access.add({ action: "publish", outcome: "Allowed" })
+        if (++publishing === 1) setActive?.(true)
+        break
+      case "PublishStopped":
+        if (--publishing === 0) setActive?.(false)
         break
       case "PlayStarted":
         metrics.access.add({ action: "play", outcome: "Allowed" })
@@ -78,7 +81,6 @@ export const observer = (metrics: MetricsCounters, options: ObserverOptions): ((
         const limit = limitOf(reason)
         if (limit !== undefined) metrics.limitsHit.add({ limit })
         if (CloseReason.level(reason) !== "info") metrics.errors.add({ reason })
-        if (--open === 0) setActive?.(false)
         break
       }
     }
@@ -101,7 +103,7 @@ const limitOf = (reason: CloseReason.CloseReason): (typeof limits)[number] | und
 
 /**
  * The event service of a server, with every event counted on its way. Where there are `RuntimeStats`, they watch the
- * event loop as long as anybody is connected.
+ * event loop as long as anybody publishes: a server whose clients wait for a stream sleeps.
  */
 export const layerEvents: Layer.Layer<ServerEvents, never, Metrics> = Layer.effect(
   ServerEvents,

@@ -41,6 +41,16 @@ describe("SessionDeadlines", () => {
     }
   })
 
+  it("lets those sleep who neither publish nor play, and wakes for their time limit only", () => {
+    const options = { ...defaultOptions, idleTimeoutMs: 3_600_000 }
+    const deadlines = new SessionDeadlines(options, 0)
+    assert.strictEqual(deadlines.nextMs("Idle"), 3_600_000)
+    assert.strictEqual(deadlines.due("Idle", 3_599_999), undefined)
+    assert.strictEqual(reason(deadlines.due("Idle", 3_600_000)), "IdleTimeout")
+    // Whoever begins to play after a long rest is asked at once, and not given up.
+    assert.strictEqual(deadlines.due("Busy", 3_000_000), "Ping")
+  })
+
   it("pings once for each silence", () => {
     const deadlines = new SessionDeadlines(defaultOptions, 0)
     assert.strictEqual(deadlines.due("Busy", 30_000), "Ping")

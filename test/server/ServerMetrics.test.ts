@@ -149,23 +149,33 @@ describe("the observer of server events", () => {
     )
   )
 
-  it.effect("says when the first connection comes, and when the last one is gone", () =>
-    withMetrics(
-      Effect.gen(function* () {
-        const told: Array<boolean> = []
-        const observe = ServerMetrics.observer(yield* Metrics, {
-          nowMs: () => 0,
-          setActive: (active) => told.push(active)
+  it.effect(
+    "says when the first client publishes, and when the last one has stopped, and is not woken by the others",
+    () =>
+      withMetrics(
+        Effect.gen(function* () {
+          const told: Array<boolean> = []
+          const observe = ServerMetrics.observer(yield* Metrics, {
+            nowMs: () => 0,
+            setActive: (active) => told.push(active)
+          })
+          const started = (streamKey: string) =>
+            observe({ _tag: "PublishStarted", connectionId: "c1", remote, streamKey })
+          const stopped = (streamKey: string) =>
+            observe({ _tag: "PublishStopped", connectionId: "c1", remote, streamKey })
+          observe({ _tag: "ConnectionOpened", connectionId: "c1", remote })
+          observe({ _tag: "PlayStarted", connectionId: "c2", remote, streamKey: "live/a" })
+          assert.deepStrictEqual(told, [])
+          started("live/a")
+          started("live/b")
+          stopped("live/a")
+          assert.deepStrictEqual(told, [true])
+          stopped("live/b")
+          observe(closed("c1", "ClientClosed"))
+          started("live/a")
+          assert.deepStrictEqual(told, [true, false, true])
         })
-        observe({ _tag: "ConnectionOpened", connectionId: "c1", remote })
-        observe({ _tag: "ConnectionOpened", connectionId: "c2", remote })
-        observe(closed("c1", "ClientClosed"))
-        assert.deepStrictEqual(told, [true])
-        observe(closed("c2", "ClientClosed"))
-        observe({ _tag: "ConnectionOpened", connectionId: "c3", remote })
-        assert.deepStrictEqual(told, [true, false, true])
-      })
-    )
+      )
   )
 })
 
