@@ -178,8 +178,28 @@ export const readdress = (run: Run, from: number, to: number, messageStreamId: n
   return out
 }
 
-/** Copies records of one batch into memory of exactly their size, so that they do not keep the batch alive any more. */
+/** What was copied out of a batch, by the places of its records. It lives as long as the batch. */
+const repacked = new WeakMap<Uint8Array, Map<string, ReadonlyArray<MediaRecord>>>()
+
+/**
+ * Copies records of one batch into memory of exactly their size, so that they do not keep the batch alive any more. Who asks
+ * for the same ones gets the same copy: viewers who are slow together drop the same frames.
+ */
 export const repack = (records: ReadonlyArray<MediaRecord>): ReadonlyArray<MediaRecord> => {
+  const batch = records[0]?.buffer
+  if (batch === undefined) return []
+  const key = records.map(({ start }) => start).join()
+  const copies = repacked.get(batch) ?? new Map<string, ReadonlyArray<MediaRecord>>()
+  let copy = copies.get(key)
+  if (copy === undefined) {
+    copy = copyOf(records)
+    copies.set(key, copy)
+    repacked.set(batch, copies)
+  }
+  return copy
+}
+
+const copyOf = (records: ReadonlyArray<MediaRecord>): ReadonlyArray<MediaRecord> => {
   const { bytes, starts } = concatRecords(records)
   return records.map((record, i) => ({
     kind: record.kind,

@@ -61,6 +61,9 @@ const pieceBytes = 64 * 1024
 // Headers and a keyframe, and little more: a picture for everybody before a group of pictures for anybody.
 const firstPieceBytes = 8 * 1024
 
+// What is so large is written from where it lies, for all viewers: many that catch up at once would have a copy each.
+const uncopiedBytes = 8 * 1024
+
 /** A viewer. Made by `StreamRegistry.subscribe` or `LiveStream.join`; time comes in with every call. */
 export class Outbox {
   /** Tells viewers of one registry apart. */
@@ -583,7 +586,10 @@ export class Outbox {
     for (let i = 0; i < packed.length; i++) this.#queue.replace(from + i, packed[i]!)
   }
 
-  /** Takes records off the queue up to `mergeBytes`, at least one, as one array; a shared view where they lie together. */
+  /**
+   * Takes records off the queue up to `mergeBytes`, at least one, as one array; a shared view where they lie together. Only
+   * small ones are copied to be sent with others.
+   */
   #takeMerged(): Uint8Array {
     const records: Array<MediaRecord> = []
     let bytes = 0
@@ -595,7 +601,11 @@ export class Outbox {
       const previous = records[records.length - 1]
       if (previous !== undefined) {
         if (bytes + length > this.#options.mergeBytes) break
-        if (previous.buffer !== next.buffer || previous.end !== next.start) together = false
+        const joined = together && previous.buffer === next.buffer && previous.end === next.start
+        if (!joined) {
+          if (bytes >= uncopiedBytes || length >= uncopiedBytes) break
+          together = false
+        }
       }
       this.#queue.shift()
       if (this.#queue.first()?.buffer !== next.buffer) this.#heldBytes -= next.buffer.byteLength

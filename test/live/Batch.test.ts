@@ -105,6 +105,16 @@ describe("Batch", () => {
     assert.strictEqual(packed[0]!.buffer.buffer.byteLength, bytes)
   })
 
+  it("copies the same records of a batch once, for everybody who is slow with it", () => {
+    const [batch, other] = [Batch.encode(messages, 128), Batch.encode(messages, 128)]
+    const some = (from: Batch.Batch, ...places: ReadonlyArray<number>) =>
+      Batch.repack(places.map((place) => from.records[place]!))[0]?.buffer
+    assert.strictEqual(some(batch, 0, 3), some(batch, 0, 3))
+    assert.notStrictEqual(some(batch, 0, 3), some(batch, 0))
+    assert.notStrictEqual(some(batch, 0, 3), some(other, 0, 3))
+    assert.strictEqual(some(batch), undefined)
+  })
+
   it("concatenates records of several batches in order, for any message stream", () => {
     const batches = [Batch.encode(messages, 128), Batch.encode(messages, 128)]
     const records = [batches[0]!.records[0]!, batches[0]!.records[1]!, batches[0]!.records[3]!, ...batches[1]!.records]

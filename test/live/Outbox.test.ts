@@ -109,6 +109,21 @@ describe("Outbox: a full socket", () => {
     assert.strictEqual(drain(), "i5 i6 i7")
   })
 
+  it("writes what is large from where it lies, between small ones that are merged", () => {
+    const { drain, flush, recording } = setup({ mergeBytes: 100_000, maxBytes: 1_000_000 })
+    flush("Ka")
+    flush("aa")
+    flush("K", 100, 20_000)
+    flush("aa")
+    assert.strictEqual(drain(), "a1 a2 a3 K4 a5 a6")
+    const [small, large, rest, ...others] = recording.writes.slice(1)
+    assert.isBelow(small!.length, 1_000)
+    assert.isAtLeast(large!.length, 20_000)
+    assert.strictEqual(large!.length, large!.buffer.byteLength, "the batch itself")
+    assert.isBelow(rest!.length, 1_000)
+    assert.deepStrictEqual(others, [])
+  })
+
   it("holds references, not copies: what lies together in a batch is written from it", () => {
     const stream = LiveStream.make("live/a", { options: { ...defaultLiveOptions, outbox: options } })
     stream.beginSession(0)
