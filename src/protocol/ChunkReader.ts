@@ -327,7 +327,8 @@ class Reader implements ChunkReader {
         if (this.#stopsAtCommands && (stream.typeId === COMMAND_AMF0 || stream.typeId === COMMAND_AMF3)) {
           // Unless the message goes on.
           if (stream.received === 0) {
-            this.#held = input.subarray(at)
+            // An empty view would keep the whole of a read alive until the client says something more.
+            if (at < end) this.#held = input.subarray(at)
             return true
           }
         }
