@@ -63,8 +63,11 @@ class Driven extends Registry implements DrivenRegistry {
   }
 }
 
+// Of a flush in the smoothed time: one keyframe is large, and no reason to let the frames behind it wait.
+const newestShare = 1 / 4
+
 /**
- * How long to rest after a flush that took so long: four times what it took beyond a few milliseconds, within bounds.
+ * How long to rest after a flush, where the last ones took so long: four times that beyond a few milliseconds, within bounds.
  *
  * With some hundred viewers it is nothing. With a thousand and no merge window, flushes would follow one another without
  * end and keep the event loop from everything else; so it takes a fourth of it or so, what arrives meanwhile is merged,
@@ -128,6 +131,7 @@ const drive = Effect.fnUntraced(function* (options: LiveOptions) {
     const dirty = Effect.runSync(Queue.sliding<void>(1))
     flushers.set(mergeWindowMs, dirty)
     let restUntilMs = Number.NEGATIVE_INFINITY
+    let usualMs = 0
     const collect = Effect.suspend(() => {
       const waitMs = Math.max(mergeWindowMs, Math.floor(restUntilMs - registry.nowMs()))
       return waitMs > 0 ? Effect.sleep(Duration.millis(waitMs)) : Effect.void
@@ -135,7 +139,8 @@ const drive = Effect.fnUntraced(function* (options: LiveOptions) {
     const flush = run((nowMs) => {
       registry.flush(nowMs, mergeWindowMs)
       const endMs = registry.nowMs()
-      restUntilMs = endMs + restMs(endMs - nowMs)
+      usualMs += newestShare * (endMs - nowMs - usualMs)
+      restUntilMs = endMs + restMs(usualMs)
     })
     Effect.runForkWith(context)(
       Effect.forkIn(Effect.forever(Queue.take(dirty).pipe(Effect.andThen(collect), Effect.andThen(flush))), scope)
