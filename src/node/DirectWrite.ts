@@ -31,9 +31,16 @@ const descriptorOf = (socket: Net.Socket): number => {
 // A descriptor is kept as a number below `none` while what the kernel did not take waits in its socket.
 const behind = (descriptor: number): number => none - 1 - descriptor
 
-/** Writes to the sockets of a listener, each by its lane. */
+// A lane is a place, and how often that place had been given away before: who still holds the lane of a connection that is
+// gone does not write to the one that has its place now.
+const placeBits = 16
+const placeMask = (1 << placeBits) - 1
+const turnMask = (1 << 15) - 1
+
+/** Writes to the sockets of a listener, each by its lane. Beyond 65,536 at the same time sockets have none. */
 export class Lanes implements BatchLanes {
   #descriptors = new Int32Array(64).fill(none)
+  #turns = new Uint16Array(64)
   readonly #sockets: Array<Net.Socket | undefined> = []
   readonly #released: Array<number> = []
 
@@ -41,18 +48,15 @@ export class Lanes implements BatchLanes {
   open(socket: Net.Socket): number {
     const descriptor = descriptorOf(socket)
     if (descriptor === none) return none
-    const lane = this.#released.pop() ?? this.#sockets.length
-    if (lane >= this.#descriptors.length) {
-      const grown = new Int32Array(2 * this.#descriptors.length).fill(none)
-      grown.set(this.#descriptors)
-      this.#descriptors = grown
-    }
-    this.#descriptors[lane] = descriptor
-    this.#sockets[lane] = socket
+    const place = this.#released.pop() ?? this.#sockets.length
+    if (place > placeMask) return none
+    if (place >= this.#descriptors.length) this.#grow()
+    this.#descriptors[place] = descriptor
+    this.#sockets[place] = socket
+    const lane = (this.#turns[place]! << placeBits) | place
     const { _destroy } = socket
     socket._destroy = (error, callback) => {
-      // It may be another's by now.
-      if (this.#sockets[lane] === socket) this.close(lane)
+      this.close(lane)
       _destroy.call(socket, error, callback)
     }
     return lane
@@ -63,11 +67,13 @@ export class Lanes implements BatchLanes {
    * in this way, now or at all, and nothing was. Who gets less than all must hand the rest to the socket.
    */
   write(lane: number, bytes: Uint8Array): number {
-    let descriptor = this.#descriptors[lane]!
+    const place = lane & placeMask
+    if (this.#turns[place] !== lane >>> placeBits) return none
+    let descriptor = this.#descriptors[place]!
     if (descriptor < 0) {
-      if (descriptor === none || this.#sockets[lane]!.writableLength > 0) return none
+      if (descriptor === none || this.#sockets[place]!.writableLength > 0) return none
       descriptor = behind(descriptor)
-      this.#descriptors[lane] = descriptor
+      this.#descriptors[place] = descriptor
     }
     const { length } = bytes
     let taken = 0
@@ -76,25 +82,38 @@ export class Lanes implements BatchLanes {
     } catch (error) {
       if (!isFull(error)) {
         // The peer is gone. The socket might read that as an orderly end, as the error is told only once.
-        this.close(lane)
-        this.#sockets[lane]!.destroy(error instanceof Error ? error : undefined)
+        this.#descriptors[place] = none
+        this.#sockets[place]!.destroy(error instanceof Error ? error : undefined)
         return length
       }
     }
-    if (taken < length) this.#descriptors[lane] = behind(descriptor)
+    if (taken < length) this.#descriptors[place] = behind(descriptor)
     return taken
   }
 
   /** Gives up the descriptor, before the end of the stream is sent. */
   close(lane: number): void {
-    this.#descriptors[lane] = none
+    const place = lane & placeMask
+    if (this.#turns[place] === lane >>> placeBits) this.#descriptors[place] = none
   }
 
-  /** The lane may be another socket's from now on: nobody writes to it any more, and its socket is destroyed. */
+  /** Gives the place of a lane to the next socket. Nobody can write to the lane any more. */
   release(lane: number): void {
-    this.#descriptors[lane] = none
-    this.#sockets[lane] = undefined
-    this.#released.push(lane)
+    const place = lane & placeMask
+    if (this.#turns[place] !== lane >>> placeBits) return
+    this.#descriptors[place] = none
+    this.#turns[place] = (this.#turns[place]! + 1) & turnMask
+    this.#sockets[place] = undefined
+    this.#released.push(place)
+  }
+
+  #grow(): void {
+    const descriptors = new Int32Array(2 * this.#descriptors.length).fill(none)
+    descriptors.set(this.#descriptors)
+    this.#descriptors = descriptors
+    const turns = new Uint16Array(descriptors.length)
+    turns.set(this.#turns)
+    this.#turns = turns
   }
 }
 

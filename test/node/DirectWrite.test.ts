@@ -108,28 +108,30 @@ describe("DirectWrite", () => {
     })
   )
 
-  onPosix("keeps the lanes of many sockets apart, and gives a released one to the next", () =>
+  onPosix("keeps the lanes of many sockets apart, and lets nobody write who holds the lane of one that is gone", () =>
     Effect.gen(function* () {
       const lanes = new DirectWrite.Lanes()
       const pairs = yield* Effect.forEach(Array.from({ length: 70 }), () => pair)
       const opened = pairs.map(({ here }) => lanes.open(here))
-      assert.deepStrictEqual(
-        opened,
-        pairs.map((_, i) => i)
-      )
+      assert.strictEqual(new Set(opened).size, 70)
+      const gone = opened[3]!
       pairs[3]!.here.destroy()
-      assert.strictEqual(lanes.write(3, Buffer.from("nobody")), -1)
-      lanes.release(3)
+      assert.strictEqual(lanes.write(gone, Buffer.from("nobody")), -1)
+      lanes.release(gone)
       const next = yield* pair
-      assert.strictEqual(lanes.open(next.here), 3)
-      // Somebody destroys the old socket once more: that is nothing to the new one.
+      opened[3] = lanes.open(next.here)
+      assert.notStrictEqual(opened[3], gone)
+      // All of these are about the old socket, and nothing to the new one, which has its place.
+      assert.strictEqual(lanes.write(gone, Buffer.from("nobody")), -1)
+      lanes.close(gone)
+      lanes.release(gone)
       pairs[3]!.here._destroy(null, () => undefined)
       const all = pairs.map((one, i) => (i === 3 ? next : one))
       const texts = yield* Effect.forEach(all, ({ here, there }, i) =>
         Effect.gen(function* () {
           const reading = yield* Effect.forkChild(readAll(there))
           const text = Buffer.from(`for ${i}`)
-          assert.strictEqual(lanes.write(i, text), text.length)
+          assert.strictEqual(lanes.write(opened[i]!, text), text.length)
           here.end()
           return (yield* Fiber.join(reading)).toString()
         })
