@@ -16,7 +16,7 @@ const NodeMain = await import("./node/NodeMain.ts")
 const serve = (args: ServeArguments.ServeArguments) =>
   Effect.flatMap(
     Effect.promise(() => Promise.all([import("./App.ts"), import("./node/NodeServe.ts")])),
-    ([App, NodeServe]) => NodeServe.serve(args, App.layerOperated)
+    ([App, NodeServe]) => NodeServe.serve(args, App.layerOperated, App.layerOperated)
   )
 
 const args = ServeArguments.argv()

@@ -535,7 +535,7 @@ export const health = {
   maxEventLoopLag: key(
     duration({ min: "1 ms" }),
     "500 ms",
-    "Delay of the event loop above which the server is not ready",
+    "Delay of the event loop above which the server is not ready; it is watched while somebody publishes",
     restart
   )
 }

@@ -178,40 +178,42 @@ export const readdress = (run: Run, from: number, to: number, messageStreamId: n
   return out
 }
 
-/** What was copied out of a batch, by the places of its records. It lives as long as the batch. */
-const repacked = new WeakMap<Uint8Array, Map<string, ReadonlyArray<MediaRecord>>>()
+/** Copies that somebody holds, of the batch that they were taken from, by the places of their records. */
+const repacked = new WeakMap<Uint8Array, Map<string, WeakRef<Uint8Array>>>()
 
 /**
  * Copies records of one batch into memory of exactly their size, so that they do not keep the batch alive any more. Who asks
- * for the same ones gets the same copy: viewers who are slow together drop the same frames.
+ * for the same ones while somebody holds the copy gets the same memory: viewers who are slow together drop the same frames.
  */
 export const repack = (records: ReadonlyArray<MediaRecord>): ReadonlyArray<MediaRecord> => {
   const batch = records[0]?.buffer
   if (batch === undefined) return []
+  const copies = repacked.get(batch) ?? new Map<string, WeakRef<Uint8Array>>()
   const key = records.map(({ start }) => start).join()
-  const copies = repacked.get(batch) ?? new Map<string, ReadonlyArray<MediaRecord>>()
-  let copy = copies.get(key)
-  if (copy === undefined) {
-    copy = copyOf(records)
-    copies.set(key, copy)
+  let buffer = copies.get(key)?.deref()
+  if (buffer === undefined) {
+    buffer = concatRecords(records).bytes
+    copies.set(key, new WeakRef(buffer))
     repacked.set(batch, copies)
   }
-  return copy
-}
-
-const copyOf = (records: ReadonlyArray<MediaRecord>): ReadonlyArray<MediaRecord> => {
-  const { bytes, starts } = concatRecords(records)
-  return records.map((record, i) => ({
-    kind: record.kind,
-    role: record.role,
-    timestamp: record.timestamp,
-    trackBit: record.trackBit,
-    clockMs: record.clockMs,
-    receivedAtMs: record.receivedAtMs,
-    buffer: bytes,
-    start: starts[i]!,
-    end: starts[i + 1] ?? bytes.length
-  }))
+  let end = 0
+  const packed: Array<MediaRecord> = []
+  for (const record of records) {
+    const start = end
+    end += record.end - record.start
+    packed.push({
+      kind: record.kind,
+      role: record.role,
+      timestamp: record.timestamp,
+      trackBit: record.trackBit,
+      clockMs: record.clockMs,
+      receivedAtMs: record.receivedAtMs,
+      buffer,
+      start,
+      end
+    })
+  }
+  return packed
 }
 
 /** The same batch for viewers whose message stream id is not 1. */

@@ -66,6 +66,9 @@ class Driven extends Registry implements DrivenRegistry {
 // Of a flush in the smoothed time: one keyframe is large, and no reason to let the frames behind it wait.
 const newestShare = 1 / 4
 
+// What a flush counts for at most: a pause of the whole process is not to be followed by one rest after the other.
+const mostMs = 13
+
 /**
  * How long to rest after a flush, where the last ones took so long: four times that beyond a few milliseconds, within bounds.
  *
@@ -139,7 +142,7 @@ const drive = Effect.fnUntraced(function* (options: LiveOptions) {
     const flush = run((nowMs) => {
       registry.flush(nowMs, mergeWindowMs)
       const endMs = registry.nowMs()
-      usualMs += newestShare * (endMs - nowMs - usualMs)
+      usualMs += newestShare * (Math.min(endMs - nowMs, mostMs) - usualMs)
       restUntilMs = endMs + restMs(usualMs)
     })
     Effect.runForkWith(context)(

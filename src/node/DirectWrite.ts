@@ -117,5 +117,7 @@ export class Lanes implements BatchLanes {
   }
 }
 
-const isFull = (error: unknown): boolean =>
-  error instanceof Error && "code" in error && (error.code === "EAGAIN" || error.code === "EWOULDBLOCK")
+// What libuv takes for "try again", too: BSD and macOS say that buffers are short where Linux says that the socket is full.
+const fullCodes: ReadonlySet<unknown> = new Set(["EAGAIN", "EWOULDBLOCK", "ENOBUFS"])
+
+const isFull = (error: unknown): boolean => error instanceof Error && "code" in error && fullCodes.has(error.code)

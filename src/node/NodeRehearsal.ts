@@ -9,7 +9,8 @@
  * **Gotchas**
  *
  * It takes a quarter of a second, and never much longer. A machine on which it fails (no loopback interface, say) serves as well as
- * any other, only not as quickly at first.
+ * any other, only not as quickly at first. Layers that a program adds to the server, and that reach out of it (a database, a
+ * port), are no part for a rehearsal: give it those of the server alone.
  */
 import * as Net from "node:net"
 import * as Clock from "effect/Clock"
@@ -41,7 +42,7 @@ const handshakeBytes = 1 + 2 * 1536
 
 const keyframeBytes = 4_000
 
-/** Rehearses with a server of these layers, and returns when nothing of it is left. */
+/** Rehearses with a server of these layers, which are built for it and closed, and returns when nothing of it is left. */
 export const rehearse = (layerOperated: LayerOperated): Effect.Effect<void> =>
   Effect.gen(function* () {
     const server = yield* RtmpServer
@@ -94,7 +95,8 @@ const client = (port: number, says: Uint8Array, wanted: number): Effect.Effect<v
       Effect.callback<void>((resume) => {
         let received = 0
         let said = false
-        socket.on("error", () => resume(Effect.void))
+        socket.on("error", () => {})
+        socket.on("close", () => resume(Effect.void))
         socket.on("data", (bytes) => {
           received += bytes.length
           if (received < handshakeBytes) return

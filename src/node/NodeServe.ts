@@ -40,8 +40,17 @@ import * as NodeTelemetry from "./NodeTelemetry.ts"
 import * as NodeTransport from "./NodeTransport.ts"
 import { Systemd } from "./Systemd.ts"
 
-/** Serves with what the command line says, until the process is told to stop or the API stops the server. */
-export const serve = Effect.fnUntraced(function* (args: ServeArguments, layerOperated: LayerOperated) {
+/**
+ * Serves with what the command line says, until the process is told to stop or the API stops the server.
+ *
+ * `rehearsed` is what a rehearsal is held with before the port opens (`listen.rehearsal`): the server without what a program
+ * adds to it, whose effects are to be had once. There is none where it is left out.
+ */
+export const serve = Effect.fnUntraced(function* (
+  args: ServeArguments,
+  layerOperated: LayerOperated,
+  rehearsed?: LayerOperated
+) {
   const { file, loaded } = yield* ServeConfig.load(args)
   const { config } = loaded
   const version = NodePackage.version()
@@ -64,9 +73,9 @@ export const serve = Effect.fnUntraced(function* (args: ServeArguments, layerOpe
     Layer.provideMerge(NodeHttp.layer({ version }).pipe(Layer.provideMerge(app))),
     Layer.provideMerge(Systemd.layer)
   )
-  if (config.listen.rehearsal) {
+  if (config.listen.rehearsal && rehearsed !== undefined) {
     const NodeRehearsal = yield* Effect.promise(() => import("./NodeRehearsal.ts"))
-    yield* NodeRehearsal.rehearse(layerOperated)
+    yield* NodeRehearsal.rehearse(rehearsed)
   }
   NodeStart.keepCompiled()
   const lastWords = yield* makeLastWords

@@ -52,7 +52,7 @@ export class RuntimeStats extends Context.Service<
     /** Pauses for garbage collection since the start. */
     readonly gcPauses: Readonly<Record<GcKind, Histogram.Histogram>>
     /**
-     * Says whether there is anything to do. Only then the lag of the event loop is watched, because watching wakes the
+     * Says whether anybody publishes. Only then the lag of the event loop is watched, because watching wakes the
      * process many times a second.
      */
     readonly setActive: (active: boolean) => void
@@ -70,7 +70,7 @@ const families = (stats: RuntimeStats["Service"]): ReadonlyArray<Instruments.Fam
   const read = Instruments.perTurn(stats.read)
   const lag = (name: string, what: string, value: keyof RuntimeSample["eventLoopLag"]): Instruments.Family => ({
     name: `rtmp_event_loop_lag_${name}_seconds`,
-    help: `${what} of how late the event loop was over the last seconds; 0 while nobody is connected.`,
+    help: `${what} of how late the event loop was over the last seconds; 0 while nobody publishes.`,
     unit: "seconds",
     type: "gauge",
     series: [{ read: () => read().eventLoopLag[value] / 1_000 }]

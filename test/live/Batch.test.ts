@@ -105,7 +105,7 @@ describe("Batch", () => {
     assert.strictEqual(packed[0]!.buffer.buffer.byteLength, bytes)
   })
 
-  it("copies the same records of a batch once, for everybody who is slow with it", () => {
+  it("copies the same records of a batch once, for everybody who is slow with it at the same time", () => {
     const [batch, other] = [Batch.encode(messages, 128), Batch.encode(messages, 128)]
     const some = (from: Batch.Batch, ...places: ReadonlyArray<number>) =>
       Batch.repack(places.map((place) => from.records[place]!))[0]?.buffer

@@ -4,6 +4,7 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Metric from "effect/Metric"
 import * as App from "../../src/App.ts"
+import { AccessDenied, Authenticator } from "../../src/access/Authenticator.ts"
 import type { LayerOperated } from "../../src/node/LayerOperated.ts"
 import * as NodeRehearsal from "../../src/node/NodeRehearsal.ts"
 import { type ServerEvent, ServerEvents } from "../../src/server/ServerEvents.ts"
@@ -56,6 +57,23 @@ describe("NodeRehearsal", () => {
       assert.deepStrictEqual(sockets(), before)
       assert.strictEqual(registry.size, 0)
       assert.deepStrictEqual(lines, [])
+    })
+  )
+
+  it.live("does not wait for viewers who are turned away", () =>
+    Effect.gen(function* () {
+      let asked = 0
+      const authenticator = Layer.succeed(Authenticator, {
+        authorize: ({ action }) => {
+          if (action === "play") asked++
+          return action === "play"
+            ? Effect.fail(new AccessDenied({ reason: "NotAllowed", description: "No." }))
+            : Effect.succeed({ credential: "" })
+        }
+      })
+      yield* NodeRehearsal.rehearse((operation) => App.layerOperated(operation, { authenticator }))
+      // One wave is sixteen of them.
+      assert.isAbove(asked, 16)
     })
   )
 
