@@ -73,7 +73,8 @@ export const make = (directory: string): Effect.Effect<KeyValueStore.KeyValueSto
     const prepare = async (): Promise<void> => {
       await FsPromises.mkdir(directory, { recursive: true, mode: 0o700 })
       for (const file of await FsPromises.readdir(directory)) {
-        if (AtomicFile.isUnfinished(file)) await FsPromises.rm(Path.join(directory, file), { force: true })
+        const path = Path.join(directory, file)
+        if (AtomicFile.isUnfinished(path)) await FsPromises.rm(path, { force: true })
       }
       opened = await identityOf(directory)
     }
