@@ -169,6 +169,20 @@ describe("NodeKeyStore", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.effect("is the same when its directory comes back, and another where one was made anew at the same place", () =>
+    Effect.gen(function* () {
+      const directory = Path.join(yield* folder, "keys")
+      const { identity, set } = yield* NodeKeyStore.make(directory)
+      yield* set("a", "1")
+      Fs.renameSync(directory, `${directory}.away`)
+      Fs.renameSync(`${directory}.away`, directory)
+      assert.strictEqual((yield* NodeKeyStore.make(directory)).identity, identity)
+      // It may well get the number of the one before.
+      Fs.rmSync(directory, { recursive: true })
+      assert.notStrictEqual((yield* NodeKeyStore.make(directory)).identity, identity)
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("clears away what a crash left half-written when it is opened, and nothing that is being written", () =>
     Effect.gen(function* () {
       const directory = yield* folder
