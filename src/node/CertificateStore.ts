@@ -157,7 +157,7 @@ export const make: Effect.Effect<NodeCertificatesShape, ConfigError, ConfigStore
           })
         )
         if (taken._tag === "Success") {
-          yield* Effect.logInfo("certificate replaced", { path: slot.files[0] })
+          yield* Effect.logInfo(`${slot.what} replaced`, { path: slot.files[0] })
           return undefined
         }
         return taken.failure
@@ -200,7 +200,7 @@ export const make: Effect.Effect<NodeCertificatesShape, ConfigError, ConfigStore
         }
         for (const [slot, error] of wrong) {
           if (slot.error?.message === error.message) continue
-          yield* Effect.logError("certificate not replaced, the last good one stays", {
+          yield* Effect.logError(`${slot.what} not replaced, the last good one stays`, {
             reason: error.reason,
             detail: error.message
           })
@@ -302,10 +302,12 @@ export const make: Effect.Effect<NodeCertificatesShape, ConfigError, ConfigStore
 /**
  * What was read out of some files together.
  *
+ * - `what`: what that is, for the log.
  * - `seen`: what was in them the last time that they were looked at, whether it could be used or not.
  * - `value`: the last that could be used. `error`: why what came after it could not.
  */
 interface Slot<A> {
+  readonly what: "certificate" | "file of issuers" | "revocation list"
   readonly files: ReadonlyArray<string>
   readonly parse: (texts: ReadonlyArray<string>) => Effect.Effect<A, CertificateError>
   readonly seen: string
@@ -343,17 +345,21 @@ const open = (settings: TlsSettings, ticketKeys: Buffer, before?: Parts): Effect
       const kept = before?.pairs.find(({ files }) => files[0] === path && files[1] === keyPath)
       const parse = ([chain = "", key = ""]: ReadonlyArray<string>) =>
         CertificateFile.parse("file", { path, keyPath }, chain, key)
-      pairs.push(kept ?? (yield* openSlot([path, keyPath], parse)))
+      pairs.push(kept ?? (yield* openSlot("certificate", [path, keyPath], parse)))
     }
     const { caFile, crlFile, mode } = settings.clientCertificates
     const parseIssuers = ([text = ""]: ReadonlyArray<string>) => CertificateFile.parseIssuers(caFile, text)
     const keptIssuers = before?.issuers?.files[0] === caFile ? before.issuers : undefined
     const issuers =
-      mode === "off" || caFile === "" ? undefined : (keptIssuers ?? (yield* openSlot([caFile], parseIssuers)))
+      mode === "off" || caFile === ""
+        ? undefined
+        : (keptIssuers ?? (yield* openSlot("file of issuers", [caFile], parseIssuers)))
     const parseRevoked = ([text = ""]: ReadonlyArray<string>) => CertificateFile.parseRevocationLists(crlFile, text)
     const keptRevoked = before?.revoked?.files[0] === crlFile ? before.revoked : undefined
     const revoked =
-      mode === "off" || crlFile === "" ? undefined : (keptRevoked ?? (yield* openSlot([crlFile], parseRevoked)))
+      mode === "off" || crlFile === ""
+        ? undefined
+        : (keptRevoked ?? (yield* openSlot("revocation list", [crlFile], parseRevoked)))
 
     const acme =
       settings.acme.domains.length === 0
@@ -370,10 +376,14 @@ const open = (settings: TlsSettings, ticketKeys: Buffer, before?: Parts): Effect
     return { ...parts, table: yield* makeTable(parts, ticketKeys) }
   }).pipe(inRoom("tls"))
 
-const openSlot = <A>(files: ReadonlyArray<string>, parse: Slot<A>["parse"]): Effect.Effect<Slot<A>, CertificateError> =>
+const openSlot = <A>(
+  what: Slot<A>["what"],
+  files: ReadonlyArray<string>,
+  parse: Slot<A>["parse"]
+): Effect.Effect<Slot<A>, CertificateError> =>
   Effect.gen(function* () {
     const texts = yield* readAll(files)
-    return { files, parse, seen: texts.join("\0"), value: yield* parse(texts), error: undefined }
+    return { what, files, parse, seen: texts.join("\0"), value: yield* parse(texts), error: undefined }
   })
 
 const readAll = (files: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<string>, CertificateError> =>

@@ -379,38 +379,40 @@ describe("a store that fails", () => {
     )
   )
 
-  it.effect("does not let a revoked key in: it is removed when that works again, by itself or when asked once more", () =>
-    opened((keys, disk) =>
-      Effect.gen(function* () {
-        for (const isAsked of [true, false]) {
-          const leaked = yield* keys.create({})
-          const { credential, id } = leaked.info
-          const told = yield* Effect.forkChild(Stream.runHead(keys.revocations), { startImmediately: true })
-          const keeping = yield* Effect.forkChild(keys.keep(disk.store), { startImmediately: true })
-          disk.state.writing = "no space left"
-          const error = yield* Effect.flip(keys.revoke(id))
-          assert.deepStrictEqual(
-            [error.reason, error.detail, error.revoked?.credential],
-            ["Store", "the key cannot be removed from the store: no space left", credential]
-          )
-          assert.isFalse(yield* isGranted(keys, leaked))
-          assert.deepStrictEqual(Option.getOrThrow(yield* Fiber.join(told)), { id, credential })
-          assert.strictEqual((yield* Effect.flip(keys.revoke(id))).reason, "Store")
-          // Whoever keeps the store fails at once, and for as long as the entry does not go.
-          assert.include((yield* Effect.flip(Fiber.join(keeping))).detail, "cannot be removed")
-          assert.include((yield* Effect.flip(keys.keep(disk.store))).detail, "no space left")
-          disk.state.writing = ""
-          assert.deepStrictEqual(disk.ids(), [id])
-          if (isAsked) yield* keys.revoke(id)
-          const again = yield* Effect.forkChild(keys.keep(disk.store), { startImmediately: true })
-          assert.deepStrictEqual(disk.ids(), [])
-          assert.strictEqual((yield* Effect.flip(keys.revoke(id))).reason, "NotFound")
-          yield* TestClock.adjust("1 hour")
-          assert.isUndefined(again.pollUnsafe())
-          yield* Fiber.interrupt(again)
-        }
-      })
-    )
+  it.effect(
+    "does not let a revoked key in: it is removed when that works again, by itself or when asked once more",
+    () =>
+      opened((keys, disk) =>
+        Effect.gen(function* () {
+          for (const isAsked of [true, false]) {
+            const leaked = yield* keys.create({})
+            const { credential, id } = leaked.info
+            const told = yield* Effect.forkChild(Stream.runHead(keys.revocations), { startImmediately: true })
+            const keeping = yield* Effect.forkChild(keys.keep(disk.store), { startImmediately: true })
+            disk.state.writing = "no space left"
+            const error = yield* Effect.flip(keys.revoke(id))
+            assert.deepStrictEqual(
+              [error.reason, error.detail, error.revoked?.credential],
+              ["Store", "the key cannot be removed from the store: no space left", credential]
+            )
+            assert.isFalse(yield* isGranted(keys, leaked))
+            assert.deepStrictEqual(Option.getOrThrow(yield* Fiber.join(told)), { id, credential })
+            assert.strictEqual((yield* Effect.flip(keys.revoke(id))).reason, "Store")
+            // Whoever keeps the store fails at once, and for as long as the entry does not go.
+            assert.include((yield* Effect.flip(Fiber.join(keeping))).detail, "cannot be removed")
+            assert.include((yield* Effect.flip(keys.keep(disk.store))).detail, "no space left")
+            disk.state.writing = ""
+            assert.deepStrictEqual(disk.ids(), [id])
+            if (isAsked) yield* keys.revoke(id)
+            const again = yield* Effect.forkChild(keys.keep(disk.store), { startImmediately: true })
+            assert.deepStrictEqual(disk.ids(), [])
+            assert.strictEqual((yield* Effect.flip(keys.revoke(id))).reason, "NotFound")
+            yield* TestClock.adjust("1 hour")
+            assert.isUndefined(again.pollUnsafe())
+            yield* Fiber.interrupt(again)
+          }
+        })
+      )
   )
 })
 

@@ -267,7 +267,7 @@ describe("certificates from files", () => {
         assert.isTrue(resumed.isSessionReused())
 
         put(crlFile, yield* revoke([lost]))
-        yield* line("certificate replaced")
+        yield* line("revocation list replaced")
         for (const session of [undefined, sessions[1]]) {
           yield* come(lost, session)
           assert.include(yield* outcome, "CERT_REVOKED")
@@ -276,14 +276,14 @@ describe("certificates from files", () => {
         assert.strictEqual(yield* outcome, "CN=kept.test")
 
         put(crlFile, "no list")
-        const { fields } = yield* line("certificate not replaced, the last good one stays")
+        const { fields } = yield* line("revocation list not replaced, the last good one stays")
         assert.strictEqual(fields.reason, "NotARevocationList")
         yield* come(lost)
         assert.include(yield* outcome, "CERT_REVOKED")
 
         // A list that is past its time may lack anybody: it lets nobody in.
         put(crlFile, yield* revoke([lost], new Date(Date.now() - 1_000)))
-        yield* line("certificate replaced")
+        yield* line("revocation list replaced")
         yield* come(kept)
         assert.include(yield* outcome, "CRL_HAS_EXPIRED")
       }).pipe(Effect.scoped)
