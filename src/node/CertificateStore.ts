@@ -32,6 +32,7 @@ import * as CertificateFile from "./CertificateFile.ts"
 import * as CertificateRenewal from "./CertificateRenewal.ts"
 import { AcmeChallenges } from "./NodeAcmeChallenges.ts"
 import * as NodeConfigFile from "./NodeConfigFile.ts"
+import * as RevocationList from "./RevocationList.ts"
 import * as SelfSigned from "./SelfSigned.ts"
 
 type TlsSettings = RtmpConfigData["tls"]
@@ -189,6 +190,18 @@ export const make: Effect.Effect<NodeCertificatesShape, ConfigError, ConfigStore
     const isNews = (wrong: ReadonlyArray<readonly [Slot<unknown>, CertificateError]>): boolean =>
       wrong.some(([slot, error]) => slot.error?.message !== error.message)
 
+    /** Ends the sessions that could be resumed, where a revocation list has come to its end. */
+    const lookAtLists = Effect.gen(function* () {
+      if (state.table.listEndMs > (yield* Clock.currentTimeMillis)) return
+      yield* replace({})
+      yield* Effect.logWarning(
+        "a revocation list is past its time: nobody of its issuer is let in until it is replaced",
+        {
+          path: state.settings.clientCertificates.crlFile
+        }
+      )
+    }).pipe(Effect.catch((error) => Effect.logError("sessions not ended", { detail: error.message })))
+
     /** Takes over what has changed on the disk; gives the first thing that is wrong with it. */
     const refresh: Effect.Effect<CertificateError | undefined> = Semaphore.withPermit(
       oneAtATime,
@@ -205,6 +218,7 @@ export const make: Effect.Effect<NodeCertificatesShape, ConfigError, ConfigStore
             detail: error.message
           })
         }
+        yield* lookAtLists
         const errorOf = new Map(wrong.map(([{ files }, error]) => [files, error]))
         const marked = <A>(slot: Slot<A>): Slot<A> => ({ ...slot, error: errorOf.get(slot.files) })
         state = {
@@ -228,7 +242,8 @@ export const make: Effect.Effect<NodeCertificatesShape, ConfigError, ConfigStore
             }
             while (pathsOf(state).join("\0") === paths.join("\0")) {
               yield* refresh
-              yield* Effect.timeoutOption(Queue.take(kicks), pollMs)
+              const leftMs = state.table.listEndMs - (yield* Clock.currentTimeMillis)
+              yield* Effect.timeoutOption(Queue.take(kicks), Math.min(pollMs, Math.max(settleMs, leftMs)))
             }
           })
         )
@@ -331,6 +346,8 @@ interface State extends Parts {
 
 /** The contexts by name, by what is behind the first label of a wildcard, and the one for clients that name nobody. */
 interface Table {
+  /** When the next revocation list is past its time, in milliseconds; infinity for never. */
+  readonly listEndMs: number
   readonly options: HandshakeOptions
   readonly exact: ReadonlyMap<string, Tls.SecureContext>
   readonly wildcard: ReadonlyMap<string, Tls.SecureContext>
@@ -429,13 +446,25 @@ const makeTable = (parts: Parts, ticketKeys: Buffer): Effect.Effect<Table, Certi
   Effect.gen(function* () {
     const options = optionsOf(parts, ticketKeys)
     const { ca, ciphers, crl, minVersion } = options
+    const nowMs = yield* Clock.currentTimeMillis
+    const listEndsMs = (crl ?? []).map(RevocationList.nextUpdateMs)
     const common = {
       minVersion,
       ticketKeys,
       honorCipherOrder: true,
-      // A session remembers that its client was trusted: it ends where others are trusted from now on.
+      // A session remembers that its client was trusted: it ends where others are trusted from now on, or nobody is of an
+      // issuer whose list is past its time.
       sessionIdContext: createHash("sha256")
-        .update(JSON.stringify([options.requestCert, options.required, ca, crl, [...options.pins]]))
+        .update(
+          JSON.stringify([
+            options.requestCert,
+            options.required,
+            ca,
+            crl,
+            listEndsMs.map((end) => end <= nowMs),
+            [...options.pins]
+          ])
+        )
         .digest("hex")
         .slice(0, 32),
       ...(ca === undefined ? {} : { ca }),
@@ -459,7 +488,8 @@ const makeTable = (parts: Parts, ticketKeys: Buffer): Effect.Effect<Table, Certi
         if (!into.has(rest)) into.set(rest, context)
       }
     }
-    return { options, exact, wildcard, usual }
+    const listEndMs = Math.min(...listEndsMs.filter((end) => end > nowMs))
+    return { options, exact, wildcard, usual, listEndMs }
   })
 
 const optionsOf = ({ issuers, revoked, settings }: Parts, ticketKeys: Buffer): HandshakeOptions => {
