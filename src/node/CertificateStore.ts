@@ -13,8 +13,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
-import { ConfigError } from "../config/ConfigError.ts"
-import { variableOf } from "../config/ConfigKey.ts"
+import type { ConfigError } from "../config/ConfigError.ts"
 import { ConfigStore } from "../config/ConfigStore.ts"
 import type { RtmpConfigData } from "../config/RtmpConfig.ts"
 import { Health } from "../observability/Health.ts"
@@ -27,6 +26,7 @@ import {
   type CertificatesShape
 } from "../server/Certificates.ts"
 import { Supervisor } from "../server/Supervisor.ts"
+import * as CertificateConfigError from "./CertificateConfigError.ts"
 import * as CertificateExpiry from "./CertificateExpiry.ts"
 import * as CertificateFile from "./CertificateFile.ts"
 import * as CertificateRenewal from "./CertificateRenewal.ts"
@@ -108,7 +108,7 @@ export const make: Effect.Effect<NodeCertificatesShape, ConfigError, ConfigStore
     let ticketKeys = randomBytes(ticketKeyBytes)
     const { config, origins } = yield* store.loaded
     let state = yield* Effect.mapError(open(config.tls, ticketKeys), (error) =>
-      toConfigError(error, config.tls, origins)
+      CertificateConfigError.make(error, config.tls, origins)
     )
 
     /** Puts other parts to use, if a table can be made of them. */
@@ -525,43 +525,6 @@ const attempt = <A>(
       return new CertificateError({ reason, path, detail: `is not accepted by the TLS library: ${said}` })
     }
   })
-
-/** The error of a start, in the words of a configuration: it names the key that leads to what is wrong. */
-const toConfigError = (
-  error: CertificateError,
-  { certFile, clientCertificates, keyFile }: TlsSettings,
-  origins: ReadonlyMap<string, string>
-): ConfigError => {
-  const keys = new Map([
-    [certFile, "tls.certFile"],
-    [keyFile, "tls.keyFile"],
-    [clientCertificates.caFile, "tls.clientCertificates.caFile"],
-    [clientCertificates.crlFile, "tls.clientCertificates.crlFile"],
-    ["tls.ciphers", "tls.ciphers"]
-  ])
-  const path = error.reason === "StorageFailed" ? "tls.directory" : (keys.get(error.path) ?? "tls.certificates")
-  return new ConfigError({
-    reason: "Invalid",
-    problems: [
-      {
-        reason: "InvalidValue",
-        origin: origins.get(path) ?? variableOf(path),
-        path,
-        expected: expectedAt[path] ?? "certificates and keys that can be used",
-        found: error.path === path ? error.detail : error.message
-      }
-    ]
-  })
-}
-
-const expectedAt: Readonly<Record<string, string>> = {
-  "tls.certFile": "the file of a certificate in PEM",
-  "tls.keyFile": "the file of the key of that certificate in PEM",
-  "tls.clientCertificates.caFile": "a file with certificates of issuers in PEM",
-  "tls.clientCertificates.crlFile": "a file with revocation lists in PEM",
-  "tls.ciphers": "ciphers that the TLS library knows",
-  "tls.directory": "a directory that can be written to"
-}
 
 /** Settings as plain data, to compare them: a map would look empty, and one secret like another. */
 const plain = ({ acme, certificates, ...rest }: TlsSettings) => ({
