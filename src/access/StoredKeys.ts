@@ -35,6 +35,8 @@ export interface ReadKey {
 
 /** The kept keys. */
 export interface StoredKeys {
+  /** What tells their store from another one: see `identityOf`. */
+  readonly identity: unknown
   /** The ids of all entries, whether they can be read or not. */
   readonly ids: Effect.Effect<ReadonlyArray<string>, KeyValueStore.KeyValueStoreError>
   /** Reads an entry. One that cannot be read is left where it is, with a warning. */
@@ -45,11 +47,19 @@ export interface StoredKeys {
   readonly remove: (id: string) => Effect.Effect<void, KeyValueStore.KeyValueStoreError>
 }
 
+/**
+ * What tells a store from another one that has come in its place: its `identity` where it has one, which it keeps when it is
+ * opened anew, and itself where it has none.
+ */
+export const identityOf = (store: KeyValueStore.KeyValueStore): unknown =>
+  "identity" in store ? store.identity : store
+
 /** The kept keys of a store, which may hold other things as well. */
 export const make = (store: KeyValueStore.KeyValueStore): StoredKeys => {
   const entries = KeyValueStore.prefix(store, prefix)
   const records = KeyValueStore.toSchemaStore(entries, StoredKey)
   return {
+    identity: identityOf(store),
     ids: entries.keys,
     read: (id) =>
       Effect.gen(function* () {
@@ -70,7 +80,22 @@ export const make = (store: KeyValueStore.KeyValueStore): StoredKeys => {
 }
 
 /**
- * Makes a store that was away hold what it should: those of `held` that are missing are written, those of `revoked`
+ * Goes on with the same store, which may have been away: those of `revoked` are removed. Gives those of `held` that it no
+ * longer has: somebody else removed them.
+ */
+export const resume = (
+  keys: StoredKeys,
+  held: Iterable<string>,
+  revoked: ReadonlySet<string>
+): Effect.Effect<ReadonlyArray<string>, KeyValueStore.KeyValueStoreError> =>
+  Effect.gen(function* () {
+    const ids = new Set(yield* keys.ids)
+    for (const id of ids) if (revoked.has(id)) yield* keys.remove(id)
+    return Array.from(held).filter((id) => !ids.has(id))
+  })
+
+/**
+ * Makes another store than before hold what it should: those of `held` that are missing are written, those of `revoked`
  * removed. Gives the keys that only the store knows, and how many were written.
  */
 export const mend = (

@@ -100,10 +100,14 @@ export interface Revocation {
   readonly credential: string
 }
 
-/** Why a key was not made or revoked. `detail` holds no secret. */
+/**
+ * Why a key was not made or revoked. `detail` holds no secret. `revoked`: the key that counts no more all the same, though the
+ * store still has it.
+ */
 export class StreamKeyError extends Data.TaggedError("StreamKeyError")<{
   readonly reason: "NotFound" | "Static" | "TooMany" | "Invalid" | "Store"
   readonly detail: string
+  readonly revoked?: KeyInfo
 }> {
   override get message(): string {
     return `stream key: ${this.detail}`
@@ -141,13 +145,17 @@ export class StreamKeys extends Context.Service<
     readonly create: (key: NewKey) => Effect.Effect<CreatedKey, StreamKeyError>
     /** Lists all keys, expired ones too: those of the configuration, then the others by age. */
     readonly list: Effect.Effect<ReadonlyArray<KeyInfo>>
-    /** Removes a key that was made at run time, for good. */
+    /**
+     * Removes a key that was made at run time, for good. It counts no more at once, also where the store fails: it is removed
+     * there when that works again, by `keep` or by asking once more.
+     */
     readonly revoke: (id: string) => Effect.Effect<KeyInfo, StreamKeyError>
     /**
      * Goes on with a store that was opened anew, and looks after it until it fails: cannot be reached, or did not take a
      * change. To be supervised, by one at a time, and to be run with a store opened for it each time. Keys hold while their
-     * store is away; when it is back, those that it lacks are written, those that were revoked meanwhile removed, and those
-     * that only it knows taken over.
+     * store is away. Those that were revoked meanwhile are removed from what is there then. Where it is the same store
+     * (`StoredKeys.identityOf`), keys that it lacks were removed by somebody, and are revoked. Where it is another one, they
+     * are written, and those that only it knows taken over.
      */
     readonly keep: (store: KeyValueStore.KeyValueStore) => Effect.Effect<never, StreamKeyError>
     /** What is revoked from the moment on at which the stream is run. A slow subscriber loses the oldest of 256. */
@@ -164,6 +172,9 @@ interface Held {
   readonly record: StoredKeys.StoredKey | undefined
 }
 
+/** What is kept of the keys that are held, by their id. */
+type StoredRecords = ReadonlyMap<string, StoredKeys.StoredKey>
+
 /** How often `keep` looks whether the store can be used, where nobody makes or revokes a key. */
 export const checkInterval = "30 seconds"
 
@@ -179,8 +190,6 @@ export const make = (
     const crypto = yield* RtmpCrypto
     const clock = yield* Clock.Clock
     let store = StoredKeys.make(yield* KeyValueStore.KeyValueStore)
-    // Whether the store was away since it was last known to hold what it should.
-    let wasAway = false
     const failures = yield* Queue.sliding<StreamKeyError>(1)
     const hub = yield* Effect.acquireRelease(PubSub.sliding<Revocation>(256), PubSub.shutdown)
     const writing = Semaphore.makeUnsafe(1)
@@ -190,6 +199,8 @@ export const make = (
     const held = new Map<string, Held>()
     // They must not come back with a store that was away; as many as there can be keys.
     const revoked = new Set<string>()
+    // Those among them that a store which failed still has.
+    const unremoved = new Map<string, KeyInfo>()
 
     for (const [index, key] of (settings.keys ?? []).entries()) {
       const setting = `keys[${index}]`
@@ -266,31 +277,50 @@ export const make = (
     const check = Effect.mapError(
       Effect.suspend(() => store.ids),
       storeError("the store cannot be used")
-    ).pipe(
-      Effect.tapError(() =>
-        Effect.sync(() => {
-          wasAway = true
-        })
-      )
     )
+
+    /** From now on the key counts no more, and whoever follows `revocations` is told. */
+    const forget = ({ credential, id }: KeyInfo): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        held.delete(id)
+        revoked.add(id)
+        if (revoked.size > maxKeys) revoked.delete(revoked.values().next().value!)
+        return PubSub.publish(hub, { id, credential })
+      })
+
+    const resume = (same: StoredKeys.StoredKeys, records: StoredRecords, turnedOut: ReadonlySet<string>) =>
+      Effect.gen(function* () {
+        const gone = yield* StoredKeys.resume(same, records.keys(), turnedOut)
+        for (const id of gone) yield* forget(held.get(id)!.info)
+        if (gone.length > 0) {
+          yield* Effect.logWarning("stream keys that somebody removed from their store are revoked", {
+            keys: gone.slice(0, 20).join(", "),
+            count: gone.length
+          })
+        }
+      })
+
+    const mend = (other: StoredKeys.StoredKeys, records: StoredRecords, turnedOut: ReadonlySet<string>) =>
+      Effect.gen(function* () {
+        const { found, written } = yield* StoredKeys.mend(other, records, turnedOut)
+        for (const key of found) if (!held.has(key.record.id)) held.set(key.record.id, holdStored(key))
+        yield* Effect.logInfo("another store of stream keys is in use", { written, found: found.length })
+      })
 
     const goOn = (opened: KeyValueStore.KeyValueStore): Effect.Effect<void, StreamKeyError> =>
       Effect.gen(function* () {
-        store = StoredKeys.make(opened)
+        const next = StoredKeys.make(opened)
         yield* Queue.clear(failures)
-        if (!wasAway) return
         const records = new Map<string, StoredKeys.StoredKey>()
         for (const [id, { record }] of held) if (record !== undefined) records.set(id, record)
-        const mended = yield* Effect.mapError(
-          StoredKeys.mend(store, records, revoked),
+        const turnedOut = new Set([...revoked, ...unremoved.keys()])
+        yield* Effect.mapError(
+          (next.identity === store.identity ? resume : mend)(next, records, turnedOut),
           storeError("the store cannot be mended")
         )
-        for (const key of mended.found) if (!held.has(key.record.id)) held.set(key.record.id, holdStored(key))
-        wasAway = false
-        yield* Effect.logInfo("the store of stream keys is back", {
-          written: mended.written,
-          found: mended.found.length
-        })
+        unremoved.clear()
+        // Only now: what is made meanwhile must not be missing in the one before, should that come back instead.
+        store = next
       }).pipe(writing.withPermit)
 
     const keep = (opened: KeyValueStore.KeyValueStore): Effect.Effect<never, StreamKeyError> =>
@@ -331,15 +361,17 @@ export const make = (
 
     const revoke = (id: string): Effect.Effect<KeyInfo, StreamKeyError> =>
       Effect.gen(function* () {
-        const key = held.get(id)
-        if (key === undefined) return yield* failed("NotFound", "there is none with this id")
-        if (key.info.origin === "static") return yield* failed("Static", "it stands in the configuration")
-        yield* attempt(store.remove(id), "the key cannot be removed from the store")
-        held.delete(id)
-        revoked.add(id)
-        if (revoked.size > maxKeys) revoked.delete(revoked.values().next().value!)
-        yield* PubSub.publish(hub, { id, credential: key.info.credential })
-        return key.info
+        const info = held.get(id)?.info ?? unremoved.get(id)
+        if (info === undefined) return yield* failed("NotFound", "there is none with this id")
+        if (info.origin === "static") return yield* failed("Static", "it stands in the configuration")
+        if (held.has(id)) yield* forget(info)
+        unremoved.set(id, info)
+        yield* Effect.mapError(
+          attempt(store.remove(id), "the key cannot be removed from the store"),
+          ({ detail, reason }) => new StreamKeyError({ reason, detail, revoked: info })
+        )
+        unremoved.delete(id)
+        return info
       }).pipe(Effect.uninterruptible, writing.withPermit)
 
     return StreamKeys.of({

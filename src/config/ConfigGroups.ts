@@ -229,7 +229,7 @@ export const session = {
   pingTimeout: key(
     duration({ min: "100 ms" }),
     "60 seconds",
-    "Silence after which a client is taken for dead; any byte counts as alive"
+    "Silence after which a client that publishes or plays is taken for dead; any byte counts as alive"
   ),
   applications: key(list, "", "Names of the applications that clients may connect to; empty allows any"),
   maxStreams: key(

@@ -48,14 +48,20 @@ export const layer = HttpApiBuilder.group(
       }),
       revokeKey: Effect.fnUntraced(function* ({ payload: { drop, id } }) {
         const access = yield* control
-        const key = yield* Effect.mapError(access.revokeKey(id), (error) =>
-          error._tag === "StreamKeyError" && error.reason === "NotFound"
-            ? new NotFound({ message: "there is no key with this id" })
-            : conflict(error)
+        const end = ({ credential }: StreamKeys.KeyInfo) =>
+          drop === true ? server.withdraw(credential, revoked) : access.sessions(credential)
+        const key = yield* Effect.catch(
+          access.revokeKey(id),
+          Effect.fnUntraced(function* (error) {
+            if (error._tag !== "StreamKeyError") return yield* conflict(error)
+            if (error.reason === "NotFound") return yield* new NotFound({ message: "there is no key with this id" })
+            if (error.revoked === undefined) return yield* conflict(error)
+            yield* end(error.revoked)
+            const message = `${error.detail}; here it counts no more, and it is removed when the store works again`
+            return yield* new Conflict({ message })
+          })
         )
-        const { credential } = key
-        const sessions = yield* drop === true ? server.withdraw(credential, revoked) : access.sessions(credential)
-        return { id, sessions, dropped: drop === true }
+        return { id, sessions: yield* end(key), dropped: drop === true }
         // Whoever hangs up meanwhile has revoked the key all the same, and could not ask for the rest again.
       }, Effect.uninterruptible),
       sign: Effect.fnUntraced(function* ({ payload: { expiresAt, ...grant } }) {

@@ -206,7 +206,8 @@ export class AccessGroup extends HttpApiGroup.make("access")
         id: name.annotate({ description: "The identifier of the key." }),
         drop: Schema.optionalKey(
           Schema.Boolean.annotate({
-            description: "Also end what is published and played with it, and connections that do nothing else."
+            description:
+              "Also end what is published and played with it, and the whole connection, where it was let in with that key or does nothing else."
           })
         )
       }),

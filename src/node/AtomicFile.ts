@@ -13,7 +13,8 @@ import process from "node:process"
 export const write = async (path: string, content: string | Uint8Array, mode: number): Promise<void> => {
   const directory = Path.dirname(path)
   await FsPromises.mkdir(directory, { recursive: true, mode: 0o700 })
-  const beside = Path.join(directory, `.${randomBytes(8).toString("hex")}.tmp`)
+  const beside = Path.resolve(directory, `.${randomBytes(8).toString("hex")}.tmp`)
+  inProgress.add(beside)
   try {
     const file = await FsPromises.open(beside, "wx", mode)
     try {
@@ -26,6 +27,8 @@ export const write = async (path: string, content: string | Uint8Array, mode: nu
   } catch (error) {
     await FsPromises.rm(beside, { force: true })
     throw error
+  } finally {
+    inProgress.delete(beside)
   }
   await flushDirectory(directory)
 }
@@ -36,8 +39,12 @@ export const remove = async (path: string): Promise<void> => {
   await flushDirectory(Path.dirname(path))
 }
 
-/** Tells whether a file is one that `write` had not finished when the process or the machine broke down. */
-export const isUnfinished = (name: string): boolean => /^\.[0-9a-f]{16}\.tmp$/.test(name)
+/** Tells whether a file is one that `write` had not finished when a process or the machine broke down. */
+export const isUnfinished = (path: string): boolean =>
+  /^\.[0-9a-f]{16}\.tmp$/.test(Path.basename(path)) && !inProgress.has(Path.resolve(path))
+
+/** What this process is writing now, which is not unfinished for good. */
+const inProgress = new Set<string>()
 
 /** Makes a change of names durable. Windows has no such thing, and does it by itself. */
 const flushDirectory = async (directory: string): Promise<void> => {

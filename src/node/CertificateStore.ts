@@ -13,8 +13,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
-import { ConfigError } from "../config/ConfigError.ts"
-import { variableOf } from "../config/ConfigKey.ts"
+import type { ConfigError } from "../config/ConfigError.ts"
 import { ConfigStore } from "../config/ConfigStore.ts"
 import type { RtmpConfigData } from "../config/RtmpConfig.ts"
 import { Health } from "../observability/Health.ts"
@@ -27,11 +26,13 @@ import {
   type CertificatesShape
 } from "../server/Certificates.ts"
 import { Supervisor } from "../server/Supervisor.ts"
+import * as CertificateConfigError from "./CertificateConfigError.ts"
 import * as CertificateExpiry from "./CertificateExpiry.ts"
 import * as CertificateFile from "./CertificateFile.ts"
 import * as CertificateRenewal from "./CertificateRenewal.ts"
 import { AcmeChallenges } from "./NodeAcmeChallenges.ts"
 import * as NodeConfigFile from "./NodeConfigFile.ts"
+import * as RevocationList from "./RevocationList.ts"
 import * as SelfSigned from "./SelfSigned.ts"
 
 type TlsSettings = RtmpConfigData["tls"]
@@ -107,7 +108,7 @@ export const make: Effect.Effect<NodeCertificatesShape, ConfigError, ConfigStore
     let ticketKeys = randomBytes(ticketKeyBytes)
     const { config, origins } = yield* store.loaded
     let state = yield* Effect.mapError(open(config.tls, ticketKeys), (error) =>
-      toConfigError(error, config.tls, origins)
+      CertificateConfigError.make(error, config.tls, origins)
     )
 
     /** Puts other parts to use, if a table can be made of them. */
@@ -157,7 +158,7 @@ export const make: Effect.Effect<NodeCertificatesShape, ConfigError, ConfigStore
           })
         )
         if (taken._tag === "Success") {
-          yield* Effect.logInfo("certificate replaced", { path: slot.files[0] })
+          yield* Effect.logInfo(`${slot.what} replaced`, { path: slot.files[0] })
           return undefined
         }
         return taken.failure
@@ -189,6 +190,18 @@ export const make: Effect.Effect<NodeCertificatesShape, ConfigError, ConfigStore
     const isNews = (wrong: ReadonlyArray<readonly [Slot<unknown>, CertificateError]>): boolean =>
       wrong.some(([slot, error]) => slot.error?.message !== error.message)
 
+    /** Ends the sessions that could be resumed, where a revocation list has come to its end. */
+    const lookAtLists = Effect.gen(function* () {
+      if (state.table.listEndMs > (yield* Clock.currentTimeMillis)) return
+      yield* replace({})
+      yield* Effect.logWarning(
+        "a revocation list is past its time: nobody of its issuer is let in until it is replaced",
+        {
+          path: state.settings.clientCertificates.crlFile
+        }
+      )
+    }).pipe(Effect.catch((error) => Effect.logError("sessions not ended", { detail: error.message })))
+
     /** Takes over what has changed on the disk; gives the first thing that is wrong with it. */
     const refresh: Effect.Effect<CertificateError | undefined> = Semaphore.withPermit(
       oneAtATime,
@@ -200,11 +213,12 @@ export const make: Effect.Effect<NodeCertificatesShape, ConfigError, ConfigStore
         }
         for (const [slot, error] of wrong) {
           if (slot.error?.message === error.message) continue
-          yield* Effect.logError("certificate not replaced, the last good one stays", {
+          yield* Effect.logError(`${slot.what} not replaced, the last good one stays`, {
             reason: error.reason,
             detail: error.message
           })
         }
+        yield* lookAtLists
         const errorOf = new Map(wrong.map(([{ files }, error]) => [files, error]))
         const marked = <A>(slot: Slot<A>): Slot<A> => ({ ...slot, error: errorOf.get(slot.files) })
         state = {
@@ -228,7 +242,8 @@ export const make: Effect.Effect<NodeCertificatesShape, ConfigError, ConfigStore
             }
             while (pathsOf(state).join("\0") === paths.join("\0")) {
               yield* refresh
-              yield* Effect.timeoutOption(Queue.take(kicks), pollMs)
+              const leftMs = state.table.listEndMs - (yield* Clock.currentTimeMillis)
+              yield* Effect.timeoutOption(Queue.take(kicks), Math.min(pollMs, Math.max(settleMs, leftMs)))
             }
           })
         )
@@ -302,10 +317,12 @@ export const make: Effect.Effect<NodeCertificatesShape, ConfigError, ConfigStore
 /**
  * What was read out of some files together.
  *
+ * - `what`: what that is, for the log.
  * - `seen`: what was in them the last time that they were looked at, whether it could be used or not.
  * - `value`: the last that could be used. `error`: why what came after it could not.
  */
 interface Slot<A> {
+  readonly what: "certificate" | "file of issuers" | "revocation list"
   readonly files: ReadonlyArray<string>
   readonly parse: (texts: ReadonlyArray<string>) => Effect.Effect<A, CertificateError>
   readonly seen: string
@@ -329,6 +346,8 @@ interface State extends Parts {
 
 /** The contexts by name, by what is behind the first label of a wildcard, and the one for clients that name nobody. */
 interface Table {
+  /** When the next revocation list is past its time, in milliseconds; infinity for never. */
+  readonly listEndMs: number
   readonly options: HandshakeOptions
   readonly exact: ReadonlyMap<string, Tls.SecureContext>
   readonly wildcard: ReadonlyMap<string, Tls.SecureContext>
@@ -343,17 +362,21 @@ const open = (settings: TlsSettings, ticketKeys: Buffer, before?: Parts): Effect
       const kept = before?.pairs.find(({ files }) => files[0] === path && files[1] === keyPath)
       const parse = ([chain = "", key = ""]: ReadonlyArray<string>) =>
         CertificateFile.parse("file", { path, keyPath }, chain, key)
-      pairs.push(kept ?? (yield* openSlot([path, keyPath], parse)))
+      pairs.push(kept ?? (yield* openSlot("certificate", [path, keyPath], parse)))
     }
     const { caFile, crlFile, mode } = settings.clientCertificates
     const parseIssuers = ([text = ""]: ReadonlyArray<string>) => CertificateFile.parseIssuers(caFile, text)
     const keptIssuers = before?.issuers?.files[0] === caFile ? before.issuers : undefined
     const issuers =
-      mode === "off" || caFile === "" ? undefined : (keptIssuers ?? (yield* openSlot([caFile], parseIssuers)))
+      mode === "off" || caFile === ""
+        ? undefined
+        : (keptIssuers ?? (yield* openSlot("file of issuers", [caFile], parseIssuers)))
     const parseRevoked = ([text = ""]: ReadonlyArray<string>) => CertificateFile.parseRevocationLists(crlFile, text)
     const keptRevoked = before?.revoked?.files[0] === crlFile ? before.revoked : undefined
     const revoked =
-      mode === "off" || crlFile === "" ? undefined : (keptRevoked ?? (yield* openSlot([crlFile], parseRevoked)))
+      mode === "off" || crlFile === ""
+        ? undefined
+        : (keptRevoked ?? (yield* openSlot("revocation list", [crlFile], parseRevoked)))
 
     const acme =
       settings.acme.domains.length === 0
@@ -370,10 +393,14 @@ const open = (settings: TlsSettings, ticketKeys: Buffer, before?: Parts): Effect
     return { ...parts, table: yield* makeTable(parts, ticketKeys) }
   }).pipe(inRoom("tls"))
 
-const openSlot = <A>(files: ReadonlyArray<string>, parse: Slot<A>["parse"]): Effect.Effect<Slot<A>, CertificateError> =>
+const openSlot = <A>(
+  what: Slot<A>["what"],
+  files: ReadonlyArray<string>,
+  parse: Slot<A>["parse"]
+): Effect.Effect<Slot<A>, CertificateError> =>
   Effect.gen(function* () {
     const texts = yield* readAll(files)
-    return { files, parse, seen: texts.join("\0"), value: yield* parse(texts), error: undefined }
+    return { what, files, parse, seen: texts.join("\0"), value: yield* parse(texts), error: undefined }
   })
 
 const readAll = (files: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<string>, CertificateError> =>
@@ -419,13 +446,25 @@ const makeTable = (parts: Parts, ticketKeys: Buffer): Effect.Effect<Table, Certi
   Effect.gen(function* () {
     const options = optionsOf(parts, ticketKeys)
     const { ca, ciphers, crl, minVersion } = options
+    const nowMs = yield* Clock.currentTimeMillis
+    const listEndsMs = (crl ?? []).map(RevocationList.nextUpdateMs)
     const common = {
       minVersion,
       ticketKeys,
       honorCipherOrder: true,
-      // A session remembers that its client was trusted: it ends where others are trusted from now on.
+      // A session remembers that its client was trusted: it ends where others are trusted from now on, or nobody is of an
+      // issuer whose list is past its time.
       sessionIdContext: createHash("sha256")
-        .update(JSON.stringify([options.requestCert, options.required, ca, crl, [...options.pins]]))
+        .update(
+          JSON.stringify([
+            options.requestCert,
+            options.required,
+            ca,
+            crl,
+            listEndsMs.map((end) => end <= nowMs),
+            [...options.pins]
+          ])
+        )
         .digest("hex")
         .slice(0, 32),
       ...(ca === undefined ? {} : { ca }),
@@ -449,7 +488,8 @@ const makeTable = (parts: Parts, ticketKeys: Buffer): Effect.Effect<Table, Certi
         if (!into.has(rest)) into.set(rest, context)
       }
     }
-    return { options, exact, wildcard, usual }
+    const listEndMs = Math.min(...listEndsMs.filter((end) => end > nowMs))
+    return { options, exact, wildcard, usual, listEndMs }
   })
 
 const optionsOf = ({ issuers, revoked, settings }: Parts, ticketKeys: Buffer): HandshakeOptions => {
@@ -485,43 +525,6 @@ const attempt = <A>(
       return new CertificateError({ reason, path, detail: `is not accepted by the TLS library: ${said}` })
     }
   })
-
-/** The error of a start, in the words of a configuration: it names the key that leads to what is wrong. */
-const toConfigError = (
-  error: CertificateError,
-  { certFile, clientCertificates, keyFile }: TlsSettings,
-  origins: ReadonlyMap<string, string>
-): ConfigError => {
-  const keys = new Map([
-    [certFile, "tls.certFile"],
-    [keyFile, "tls.keyFile"],
-    [clientCertificates.caFile, "tls.clientCertificates.caFile"],
-    [clientCertificates.crlFile, "tls.clientCertificates.crlFile"],
-    ["tls.ciphers", "tls.ciphers"]
-  ])
-  const path = error.reason === "StorageFailed" ? "tls.directory" : (keys.get(error.path) ?? "tls.certificates")
-  return new ConfigError({
-    reason: "Invalid",
-    problems: [
-      {
-        reason: "InvalidValue",
-        origin: origins.get(path) ?? variableOf(path),
-        path,
-        expected: expectedAt[path] ?? "certificates and keys that can be used",
-        found: error.path === path ? error.detail : error.message
-      }
-    ]
-  })
-}
-
-const expectedAt: Readonly<Record<string, string>> = {
-  "tls.certFile": "the file of a certificate in PEM",
-  "tls.keyFile": "the file of the key of that certificate in PEM",
-  "tls.clientCertificates.caFile": "a file with certificates of issuers in PEM",
-  "tls.clientCertificates.crlFile": "a file with revocation lists in PEM",
-  "tls.ciphers": "ciphers that the TLS library knows",
-  "tls.directory": "a directory that can be written to"
-}
 
 /** Settings as plain data, to compare them: a map would look empty, and one secret like another. */
 const plain = ({ acme, certificates, ...rest }: TlsSettings) => ({

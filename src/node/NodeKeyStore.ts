@@ -19,11 +19,17 @@ import * as Layer from "effect/Layer"
 import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import * as AtomicFile from "./AtomicFile.ts"
 
+/** A store in a directory. */
+export interface NodeKeyStore extends KeyValueStore.KeyValueStore {
+  /** That of the directory, which no other one has, also one that takes its place: see `StoredKeys.identityOf`. */
+  readonly identity: string
+}
+
 /**
  * Opens a store, and makes its directory if there is none. Keys have 1 to 100 bytes of UTF-8. Everything fails with the path
  * and what the system said, and never with a value.
  */
-export const make = (directory: string): Effect.Effect<KeyValueStore.KeyValueStore, KeyValueStore.KeyValueStoreError> =>
+export const make = (directory: string): Effect.Effect<NodeKeyStore, KeyValueStore.KeyValueStoreError> =>
   Effect.suspend(() => {
     let opened = ""
     const attempt = <A>(method: string, key: string | undefined, run: () => Promise<A>) =>
@@ -39,7 +45,7 @@ export const make = (directory: string): Effect.Effect<KeyValueStore.KeyValueSto
       })
     const within = <A>(method: string, key: string | undefined, run: () => Promise<A>) =>
       attempt(method, key, async () => {
-        if ((await identityOf(directory)) !== opened) throw new Error("something else has come in its place")
+        if ((await lookAt(directory)).place !== opened) throw new Error("something else has come in its place")
         return run()
       })
     const list = async (): Promise<ReadonlyArray<string>> =>
@@ -70,14 +76,17 @@ export const make = (directory: string): Effect.Effect<KeyValueStore.KeyValueSto
       size: within("size", undefined, async () => (await list()).length),
       keys: within("keys", undefined, list)
     })
-    const prepare = async (): Promise<void> => {
+    const prepare = async (): Promise<NodeKeyStore> => {
       await FsPromises.mkdir(directory, { recursive: true, mode: 0o700 })
       for (const file of await FsPromises.readdir(directory)) {
-        if (AtomicFile.isUnfinished(file)) await FsPromises.rm(Path.join(directory, file), { force: true })
+        const path = Path.join(directory, file)
+        if (AtomicFile.isUnfinished(path)) await FsPromises.rm(path, { force: true })
       }
-      opened = await identityOf(directory)
+      const { identity, place } = await lookAt(directory)
+      opened = place
+      return { ...store, identity }
     }
-    return Effect.as(attempt("open", undefined, prepare), store)
+    return attempt("open", undefined, prepare)
   })
 
 /** Provides a store in a directory. */
@@ -100,9 +109,12 @@ const keyOf = (file: string): string | undefined => {
   return name.startsWith("=") ? Buffer.from(name.slice(1), "hex").toString("utf8") : name
 }
 
-const identityOf = async (directory: string): Promise<string> => {
-  const { dev, ino } = await FsPromises.stat(directory, { bigint: true })
-  return `${dev}:${ino}`
+// A directory that is made where one was removed often gets the number of that one, so that its birth counts too. Systems that
+// do not know it give 0, or the time of the last change: the same directory is then taken for another one, which loses nothing.
+const lookAt = async (directory: string): Promise<{ readonly place: string; readonly identity: string }> => {
+  const { birthtimeNs, dev, ino } = await FsPromises.stat(directory, { bigint: true })
+  const place = `${dev}:${ino}`
+  return { place, identity: `${place}:${birthtimeNs}` }
 }
 
 const isText = (bytes: Buffer): boolean => bytes.equals(Buffer.from(bytes.toString("utf8"), "utf8"))

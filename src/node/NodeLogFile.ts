@@ -79,29 +79,33 @@ const open = (settings: FileSettings): Effect.Effect<LogFile, LogWriteError> =>
         stream.once("open", () => resolve())
         stream.once("error", reject)
       })
-      return { stream, isInPlace: watchPlace(path, stream) }
+      return { stream, isInPlace: await watchPlace(path, stream) }
     },
     catch: (error) => failure(settings, error)
   })
 
-/** Tells, before each batch, whether what is written is what stands at the path. It is not while the file is put aside. */
-const watchPlace = (path: string, stream: RotatingFileStream): LogFile["isInPlace"] => {
-  let known: string | undefined
+/**
+ * Tells, before each batch, whether what is written is what stands at the path. It is not while the file is put aside. What
+ * is written is looked up as soon as it is open: by the next batch another file may have come in its place.
+ */
+const watchPlace = async (path: string, stream: RotatingFileStream): Promise<LogFile["isInPlace"]> => {
+  let known = identityOf(path)
   let isMoving = false
   stream.on("rotation", () => {
     isMoving = true
   })
   stream.on("open", () => {
     isMoving = false
-    known = undefined
+    known = identityOf(path)
   })
+  await known
   return async () => {
     if (isMoving) return true
     const found = await identityOf(path)
+    const written = await known
     // The file may have been put aside for its age meanwhile.
     if (isMoving) return true
-    known ??= found
-    return found !== undefined && found === known
+    return found !== undefined && found === written
   }
 }
 

@@ -87,7 +87,10 @@ export class AccessControl extends Context.Service<
     readonly createKey: (key: NewKey) => Effect.Effect<CreatedKey, PartsError>
     /** Lists stream keys: those of the configuration, then the others by age. */
     readonly listKeys: Effect.Effect<ReadonlyArray<KeyInfo>, PartsError>
-    /** Removes a stream key for good. Who uses it stays: see `sessions`, and `RtmpServer.withdraw`. */
+    /**
+     * Removes a stream key for good. Who uses it stays: see `sessions`, and `RtmpServer.withdraw`. Where the store fails the
+     * key counts no more all the same (`StreamKeyError.revoked`).
+     */
     readonly revokeKey: (id: string) => Effect.Effect<KeyInfo, PartsError>
     /** The connections that publish or play with a credential, as `RtmpServer.kick` takes them. */
     readonly sessions: (credential: string) => Effect.Effect<ReadonlyArray<string>>
@@ -258,11 +261,12 @@ const make: Effect.Effect<
     listKeys: withKeys((keys) => keys.list),
     revokeKey: (id) =>
       withKeys((keys) =>
+        // Also where it fails: the key may count no more all the same.
         Effect.uninterruptible(
-          Effect.map(keys.revoke(id), (key) => {
-            revision++
-            return key
-          })
+          Effect.ensuring(
+            keys.revoke(id),
+            Effect.sync(() => revision++)
+          )
         )
       ),
     sessions: (credential) => Effect.sync(() => sessions.of(credential)),

@@ -166,8 +166,8 @@ export interface StopSummary {
  *   its id or key, undefined where there is none.
  * - `kick`: ends a connection in order, with `description` for the client's user. `kickPublisher`: ends the publication
  *   of a stream, and the connection unless it publishes something else. Both tell whether there was one.
- * - `withdraw`: ends what is published and played by grants with a `credential` (`AccessGrant`), and connections that do
- *   nothing else, or that were let in with it. Gives the ids of the connections that this was so for.
+ * - `withdraw`: ends what is published and played by grants with a `credential` (`AccessGrant`), and the whole connection,
+ *   where it was let in with that or does nothing else. Gives the ids of the connections that this was so for.
  * - `disableStream`: kicks the publisher and the viewers of a key, and refuses those that come, until `enableStream` or
  *   the end of the process. Both tell whether that changed anything.
  * - `drain`: keeps the port open, but turns new connections away before the handshake, so that a balancer or the

@@ -330,27 +330,89 @@ describe("a store that fails", () => {
     )
   )
 
-  it.effect("does not bring back what another process removed while it was there", () =>
+  it.effect("is the same when it is back: what another process removed from it meanwhile is revoked", () =>
     opened((keys, disk) =>
       Effect.gen(function* () {
-        const created = yield* keys.create({})
+        const [kept, leaked] = [yield* keys.create({}), yield* keys.create({})]
+        const told = yield* Effect.forkChild(Stream.runHead(keys.revocations), { startImmediately: true })
         const keeping = yield* Effect.forkChild(keys.keep(disk.store), { startImmediately: true })
-        disk.entries.clear()
-        disk.state.writing = "no space left"
-        assert.strictEqual(
-          (yield* Effect.flip(keys.revoke(created.info.id))).detail,
-          "the key cannot be removed from the store: no space left"
-        )
-        // It fails at once, with what did not go.
-        assert.include((yield* Effect.flip(Fiber.join(keeping))).detail, "cannot be removed")
-        disk.state.writing = ""
+        disk.entries.delete(`stream-key.${leaked.info.id}`)
+        disk.state.reading = "it is gone"
+        yield* TestClock.adjust(StreamKeys.checkInterval)
+        yield* Effect.flip(Fiber.join(keeping))
+        disk.state.reading = ""
         const again = yield* Effect.forkChild(keys.keep(disk.store), { startImmediately: true })
-        yield* TestClock.adjust("1 hour")
-        assert.isUndefined(again.pollUnsafe())
-        assert.deepStrictEqual(disk.ids(), [])
+        assert.deepStrictEqual(disk.ids(), [kept.info.id])
+        assert.isFalse(yield* isGranted(keys, leaked))
+        assert.isTrue(yield* isGranted(keys, kept))
+        const { credential, id } = leaked.info
+        assert.deepStrictEqual(Option.getOrThrow(yield* Fiber.join(told)), { id, credential })
+        // It stays revoked: also another store gets it not, nor may it have it.
+        const other = fragile()
+        other.entries.set(`stream-key.${id}`, "{}")
         yield* Fiber.interrupt(again)
+        yield* Effect.forkChild(keys.keep(other.store), { startImmediately: true })
+        assert.deepStrictEqual(other.ids(), [kept.info.id])
       })
     )
+  )
+
+  it.effect("may have been another one already when it did not take a change: nothing is missing there", () =>
+    opened((keys, disk) =>
+      Effect.gen(function* () {
+        const first = yield* keys.create({})
+        const keeping = yield* Effect.forkChild(keys.keep(disk.store), { startImmediately: true })
+        disk.state.writing = "no space left"
+        assert.include((yield* Effect.flip(keys.create({}))).detail, "no space left")
+        assert.include((yield* Effect.flip(Fiber.join(keeping))).detail, "no space left")
+        const other = fragile()
+        // It cannot take them at first. Until it has, nothing is written there that the one before would lack.
+        other.state.writing = "no space left"
+        assert.include((yield* Effect.flip(keys.keep(other.store))).detail, "no space left")
+        other.state.writing = ""
+        assert.include((yield* Effect.flip(keys.create({}))).detail, "no space left")
+        yield* Effect.forkChild(keys.keep(other.store), { startImmediately: true })
+        assert.deepStrictEqual(other.ids(), [first.info.id])
+        const second = yield* keys.create({})
+        assert.deepStrictEqual(other.ids(), [first.info.id, second.info.id].sort())
+      })
+    )
+  )
+
+  it.effect(
+    "does not let a revoked key in: it is removed when that works again, by itself or when asked once more",
+    () =>
+      opened((keys, disk) =>
+        Effect.gen(function* () {
+          for (const isAsked of [true, false]) {
+            const leaked = yield* keys.create({})
+            const { credential, id } = leaked.info
+            const told = yield* Effect.forkChild(Stream.runHead(keys.revocations), { startImmediately: true })
+            const keeping = yield* Effect.forkChild(keys.keep(disk.store), { startImmediately: true })
+            disk.state.writing = "no space left"
+            const error = yield* Effect.flip(keys.revoke(id))
+            assert.deepStrictEqual(
+              [error.reason, error.detail, error.revoked?.credential],
+              ["Store", "the key cannot be removed from the store: no space left", credential]
+            )
+            assert.isFalse(yield* isGranted(keys, leaked))
+            assert.deepStrictEqual(Option.getOrThrow(yield* Fiber.join(told)), { id, credential })
+            assert.strictEqual((yield* Effect.flip(keys.revoke(id))).reason, "Store")
+            // Whoever keeps the store fails at once, and for as long as the entry does not go.
+            assert.include((yield* Effect.flip(Fiber.join(keeping))).detail, "cannot be removed")
+            assert.include((yield* Effect.flip(keys.keep(disk.store))).detail, "no space left")
+            disk.state.writing = ""
+            assert.deepStrictEqual(disk.ids(), [id])
+            if (isAsked) yield* keys.revoke(id)
+            const again = yield* Effect.forkChild(keys.keep(disk.store), { startImmediately: true })
+            assert.deepStrictEqual(disk.ids(), [])
+            assert.strictEqual((yield* Effect.flip(keys.revoke(id))).reason, "NotFound")
+            yield* TestClock.adjust("1 hour")
+            assert.isUndefined(again.pollUnsafe())
+            yield* Fiber.interrupt(again)
+          }
+        })
+      )
   )
 })
 

@@ -240,7 +240,7 @@ describe("the store of stream keys", () => {
         assert.include((yield* component(http, "keyStore"))?.lastError, keys)
 
         Fs.rmSync(keys)
-        assert.deepInclude(yield* logged(child, "the store of stream keys is back"), { written: 1, found: 0 })
+        assert.deepInclude(yield* logged(child, "another store of stream keys is in use"), { written: 1, found: 0 })
         assert.deepInclude(yield* component(http, "keyStore"), { state: "Running" })
         assert.include(Fs.readdirSync(keys)[0], made.body.info.id)
         assert.strictEqual((yield* ask(http, "/access/keys", { label: "after" })).status, 200)

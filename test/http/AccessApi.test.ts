@@ -1,11 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as KeyValueStore from "effect/persistence/KeyValueStore"
 import { AccessControl } from "../../src/server/AccessControl.ts"
 import * as TestServer from "../support/TestServer.ts"
 import * as Harness from "./AdminHarness.ts"
 
-const run = <A, E, R>(effect: Effect.Effect<A, E, R>, input: Parameters<typeof Harness.services>[0] = {}) =>
-  effect.pipe(Effect.scoped, Effect.provide(Harness.services(input)))
+const run = <A, E, R>(effect: Effect.Effect<A, E, R>, ...harness: Parameters<typeof Harness.services>) =>
+  effect.pipe(Effect.scoped, Effect.provide(Harness.services(...harness)))
 
 describe("the endpoints of access control", () => {
   it.effect("make a key that holds at once, show it once, and revoke it with who uses it", () =>
@@ -45,6 +46,28 @@ describe("the endpoints of access control", () => {
         assert.strictEqual(error._tag, "NotFound")
       }),
       { auth: { keys: { enabled: true } } }
+    )
+  )
+
+  it.effect("end who uses a key that the store does not let go, and say that it is still there", () =>
+    run(
+      Effect.gen(function* () {
+        const { port } = yield* Harness.open
+        const api = yield* Harness.client(port)
+        const created = yield* api.access.createKey({ payload: { label: "leaked" } })
+        const from = yield* TestServer.publisher(`a?key=${created.key}`)
+        yield* TestServer.settle
+        const error = yield* Effect.flip(api.access.revokeKey({ payload: { id: created.info.id, drop: true } }))
+        assert.strictEqual(error._tag, "Conflict")
+        assert.match(error.message, /cannot be removed from the store: read-only; here it counts no more/)
+        yield* from.waitForClose
+        assert.deepStrictEqual(yield* api.access.keys(), [])
+      }),
+      { auth: { keys: { enabled: true } } },
+      (store) => ({
+        ...store,
+        remove: () => Effect.fail(new KeyValueStore.KeyValueStoreError({ method: "remove", message: "read-only" }))
+      })
     )
   )
 

@@ -4,6 +4,7 @@ import * as Net from "node:net"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
@@ -32,21 +33,23 @@ import * as ServerMetrics from "../../src/server/ServerMetrics.ts"
 import { Supervisor } from "../../src/server/Supervisor.ts"
 import { MemoryNetwork } from "../../src/testing/MemoryNetwork.ts"
 
-/** Stream keys in memory. */
-const layerPlatform = Layer.effect(
-  AccessPlatform,
-  Effect.gen(function* () {
-    const store = Context.get(yield* Layer.build(KeyValueStore.layerMemory), KeyValueStore.KeyValueStore)
-    const platform = Context.get(yield* Layer.build(NodeAccess.layerPlatform), AccessPlatform)
-    return { ...platform, openStore: () => Effect.succeed(store) }
-  })
-)
+/** Stream keys in memory; `wrap` makes of their store what it should be for a test. */
+const layerPlatform = (wrap: (store: KeyValueStore.KeyValueStore) => KeyValueStore.KeyValueStore) =>
+  Layer.effect(
+    AccessPlatform,
+    Effect.gen(function* () {
+      const memory = Context.get(yield* Layer.build(KeyValueStore.layerMemory), KeyValueStore.KeyValueStore)
+      const store = wrap(memory)
+      const platform = Context.get(yield* Layer.build(NodeAccess.layerPlatform), AccessPlatform)
+      return { ...platform, openStore: () => Effect.succeed(store) }
+    })
+  )
 
 /** What the configuration file says; tests write into it and reload. */
 export class Sources extends Context.Service<Sources, { input: RtmpConfigInput }>()("test/Sources") {}
 
 /** Everything but the listener. */
-export const services = (input: RtmpConfigInput = {}) => {
+export const services = (input: RtmpConfigInput = {}, wrap: Parameters<typeof layerPlatform>[0] = identity) => {
   const sources: Sources["Service"] = {
     input: { latency: { mergeWindow: 0 }, shutdown: { grace: 0 }, http: { port: 0 }, ...input }
   }
@@ -55,7 +58,7 @@ export const services = (input: RtmpConfigInput = {}) => {
   )
   return Layer.mergeAll(ServerHealth.layer, ServerMetrics.layer, RtmpServer.layerStarted).pipe(
     Layer.provideMerge(App.layerWith({})),
-    Layer.provideMerge(AccessControl.layer.pipe(Layer.provide(layerPlatform), Layer.orDie)),
+    Layer.provideMerge(AccessControl.layer.pipe(Layer.provide(layerPlatform(wrap)), Layer.orDie)),
     Layer.provideMerge([
       MemoryNetwork.layer,
       Health.layer,

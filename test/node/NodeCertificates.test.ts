@@ -9,6 +9,7 @@ import * as Queue from "effect/Queue"
 import { TestClock } from "effect/testing"
 import { ConfigStore } from "../../src/config/ConfigStore.ts"
 import { RtmpConfig } from "../../src/config/RtmpConfig.ts"
+import type { NodeCertificatesShape } from "../../src/node/CertificateStore.ts"
 import { NodeCertificates } from "../../src/node/NodeCertificates.ts"
 import * as NodeTransport from "../../src/node/NodeTransport.ts"
 import * as TestAuthority from "../support/TestAuthority.ts"
@@ -23,6 +24,49 @@ const put = (path: string, text: string): void => {
   Fs.writeFileSync(`${path}.new`, text)
   Fs.renameSync(`${path}.new`, path)
 }
+
+/** A server that clients with certificates of an authority come to, and what it makes of them. */
+const visited = (ca: TestAuthority.TestAuthority, certificates: NodeCertificatesShape, version: Tls.SecureVersion) =>
+  Effect.gen(function* () {
+    const outcomes = yield* Queue.unbounded<string>()
+    const { address } = yield* NodeTransport.listen(
+      { host: "127.0.0.1", port: 0, backlog: 16, secure: true },
+      (connection) =>
+        Effect.matchEffect(connection.pull, {
+          onSuccess: () =>
+            Effect.andThen(Queue.offer(outcomes, connection.security?.certificate?.subject ?? "nobody"), Effect.never),
+          onFailure: (error) => Queue.offer(outcomes, error.detail)
+        }),
+      certificates
+    )
+    /** Comes with a certificate, and with a session; gives what the server makes of it, as `outcomes` has it then. */
+    const come = (issued: TestAuthority.Issued, session?: Buffer) =>
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          const socket = Tls.connect({
+            port: address.port,
+            host: "127.0.0.1",
+            ca: ca.certificate,
+            servername: "a.test",
+            cert: issued.certificate,
+            key: issued.key,
+            minVersion: version,
+            maxVersion: version,
+            ...(session === undefined ? {} : { session })
+          })
+          socket.on("error", () => {})
+          socket.write("x")
+          return socket
+        }),
+        (socket) => Effect.sync(() => socket.destroy())
+      )
+    const outcome = Queue.take(outcomes)
+    const sessionOf = (socket: Tls.TLSSocket) =>
+      Effect.callback<Buffer>((resume) => {
+        socket.once("session", (session) => resume(Effect.succeed(session)))
+      })
+    return { come, outcome, sessionOf }
+  })
 
 /** Writes a certificate and its key, the key first. */
 const store = (folder: string, name: string, { certificate, key }: TestAuthority.Issued) => {
@@ -213,47 +257,7 @@ describe("certificates from files", () => {
           clientCertificates: { mode: "required", caFile, crlFile }
         })
         yield* maintain
-        const outcomes = yield* Queue.unbounded<string>()
-        const { address } = yield* NodeTransport.listen(
-          { host: "127.0.0.1", port: 0, backlog: 16, secure: true },
-          (connection) =>
-            Effect.matchEffect(connection.pull, {
-              onSuccess: () =>
-                Effect.andThen(
-                  Queue.offer(outcomes, connection.security?.certificate?.subject ?? "nobody"),
-                  Effect.never
-                ),
-              onFailure: (error) => Queue.offer(outcomes, error.detail)
-            }),
-          certificates
-        )
-        /** Comes with a certificate, and with a session; gives what the server makes of it, as `outcomes` has it then. */
-        const come = (issued: TestAuthority.Issued, session?: Buffer) =>
-          Effect.acquireRelease(
-            Effect.sync(() => {
-              const socket = Tls.connect({
-                port: address.port,
-                host: "127.0.0.1",
-                ca: ca.certificate,
-                servername: "a.test",
-                cert: issued.certificate,
-                key: issued.key,
-                minVersion: version,
-                maxVersion: version,
-                ...(session === undefined ? {} : { session })
-              })
-              socket.on("error", () => {})
-              socket.write("x")
-              return socket
-            }),
-            (socket) => Effect.sync(() => socket.destroy())
-          )
-        const outcome = Queue.take(outcomes)
-        const sessionOf = (socket: Tls.TLSSocket) =>
-          Effect.callback<Buffer>((resume) => {
-            socket.once("session", (session) => resume(Effect.succeed(session)))
-          })
-
+        const { come, outcome, sessionOf } = yield* visited(ca, certificates, version)
         const sessions = []
         for (const [issued, name] of [
           [kept, "kept"],
@@ -267,7 +271,7 @@ describe("certificates from files", () => {
         assert.isTrue(resumed.isSessionReused())
 
         put(crlFile, yield* revoke([lost]))
-        yield* line("certificate replaced")
+        yield* line("revocation list replaced")
         for (const session of [undefined, sessions[1]]) {
           yield* come(lost, session)
           assert.include(yield* outcome, "CERT_REVOKED")
@@ -276,16 +280,56 @@ describe("certificates from files", () => {
         assert.strictEqual(yield* outcome, "CN=kept.test")
 
         put(crlFile, "no list")
-        const { fields } = yield* line("certificate not replaced, the last good one stays")
+        const { fields } = yield* line("revocation list not replaced, the last good one stays")
         assert.strictEqual(fields.reason, "NotARevocationList")
         yield* come(lost)
         assert.include(yield* outcome, "CERT_REVOKED")
 
         // A list that is past its time may lack anybody: it lets nobody in.
         put(crlFile, yield* revoke([lost], new Date(Date.now() - 1_000)))
-        yield* line("certificate replaced")
+        yield* line("revocation list replaced")
         yield* come(kept)
         assert.include(yield* outcome, "CRL_HAS_EXPIRED")
+
+        put(caFile, `${ca.certificate}\n`)
+        yield* line("file of issuers replaced")
+      }).pipe(Effect.scoped)
+  )
+
+  it.effect.each(["TLSv1.2", "TLSv1.3"] as const)(
+    "of clients are looked at anew once a revocation list is past its time, also where a session could be resumed (%s)",
+    (version) =>
+      Effect.gen(function* () {
+        const folder = yield* TestCertificates.folder
+        const ca = yield* authority
+        const files = store(folder, "a", yield* hosts(ca, "a.test"))
+        const [caFile, crlFile] = [Path.join(folder, "ca.pem"), Path.join(folder, "revoked.pem")]
+        // For OpenSSL, which has no other clock than that of the machine, it is not over yet.
+        const end = new Date(Date.now() + 3_600_000)
+        put(caFile, ca.certificate)
+        put(crlFile, yield* Effect.promise(() => ca.revoke([], end)))
+        yield* TestClock.setTime(end.getTime() - 30_000)
+        const { certificates, line, maintain } = yield* TestCertificates.make({
+          ...files,
+          clientCertificates: { mode: "required", caFile, crlFile }
+        })
+        yield* maintain
+        const { come, outcome, sessionOf } = yield* visited(ca, certificates, version)
+        const client = yield* hosts(ca, "client.test")
+        const session = yield* sessionOf(yield* come(client))
+        const again = yield* come(client, session)
+        assert.deepStrictEqual([yield* outcome, yield* outcome], ["CN=client.test", "CN=client.test"])
+        assert.isTrue(again.isSessionReused())
+
+        const past = "a revocation list is past its time: nobody of its issuer is let in until it is replaced"
+        const told = yield* Effect.forkChild(line(past), { startImmediately: true })
+        while (told.pollUnsafe() === undefined) {
+          yield* TestClock.adjust("1 second")
+          yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+        }
+        const late = yield* come(client, session)
+        assert.strictEqual(yield* outcome, "CN=client.test")
+        assert.isFalse(late.isSessionReused())
       }).pipe(Effect.scoped)
   )
 

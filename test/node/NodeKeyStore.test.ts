@@ -5,6 +5,7 @@ import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as NodeKeyStore from "../../src/node/NodeKeyStore.ts"
 import { textOf } from "../access/Requests.ts"
 
@@ -165,6 +166,37 @@ describe("NodeKeyStore", () => {
       assert.deepStrictEqual(yield* again.keys, [])
       yield* again.set("c", "3")
       assert.strictEqual(yield* again.get("c"), "3")
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("is the same when its directory comes back, and another where one was made anew at the same place", () =>
+    Effect.gen(function* () {
+      const directory = Path.join(yield* folder, "keys")
+      const { identity, set } = yield* NodeKeyStore.make(directory)
+      yield* set("a", "1")
+      Fs.renameSync(directory, `${directory}.away`)
+      Fs.renameSync(`${directory}.away`, directory)
+      assert.strictEqual((yield* NodeKeyStore.make(directory)).identity, identity)
+      // It may well get the number of the one before.
+      Fs.rmSync(directory, { recursive: true })
+      assert.notStrictEqual((yield* NodeKeyStore.make(directory)).identity, identity)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("clears away what a crash left half-written when it is opened, and nothing that is being written", () =>
+    Effect.gen(function* () {
+      const directory = yield* folder
+      const store = yield* NodeKeyStore.make(directory)
+      const left = `.${"0".repeat(16)}.tmp`
+      Fs.writeFileSync(Path.join(directory, left), "half")
+      const value = "x".repeat(8_000_000)
+      const writing = yield* Effect.forkChild(store.set("a", value), { startImmediately: true })
+      const beside = () => Fs.readdirSync(directory).filter((file) => file.endsWith(".tmp") && file !== left)
+      while (beside().length === 0) yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+      yield* NodeKeyStore.make(directory)
+      yield* Fiber.join(writing)
+      assert.deepStrictEqual(Fs.readdirSync(directory), ["a.entry"])
+      assert.strictEqual((yield* store.get("a"))!.length, value.length)
     }).pipe(Effect.scoped)
   )
 

@@ -166,6 +166,24 @@ describe("NodeLogFile", () => {
     )
   }
 
+  it.live(
+    "is made anew each time that logrotate has put it aside and made an empty one, however little was written",
+    () =>
+      Effect.gen(function* () {
+        const root = yield* directory
+        const path = Path.join(root, "server.log")
+        const { reports, sink } = yield* open(settings(path))
+        for (const day of [1, 2, 3]) {
+          sink.write(`line of day ${day}`, "info")
+          yield* sink.flush
+          Fs.renameSync(path, `${path}.day${day}`)
+          Fs.writeFileSync(path, "")
+        }
+        for (const day of [1, 2, 3]) assert.strictEqual(textOf(`${path}.day${day}`), `line of day ${day}\n`)
+        assert.deepStrictEqual(reports, [])
+      })
+  )
+
   it.live("does not take a device or a directory for a log file", () =>
     Effect.gen(function* () {
       const root = yield* directory
