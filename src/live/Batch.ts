@@ -122,6 +122,18 @@ export const isFrame = (record: MediaRecord | PendingMessage): boolean =>
 const wireTimestamp = (message: EncodableMessage): number =>
   message.role === "Metadata" && message.kind === "data" ? 0 : message.timestamp
 
+// From this size on memory is asked of the system page by page.
+const mappedBytes = 64 * 1024
+
+/**
+ * Memory for a batch. That of a resizable buffer is mapped, and goes back to the system with it, where the allocator of the C
+ * library keeps what was freed: a stream of some megabits whose slow viewers have left would look as large as with them.
+ */
+const allocate = (bytes: number): Uint8Array =>
+  bytes < mappedBytes
+    ? new Uint8Array(bytes)
+    : new Uint8Array(new ArrayBuffer(bytes, { maxByteLength: bytes }), 0, bytes)
+
 /** Encodes messages into one buffer of exactly their size. The only copy of a payload on its way to all viewers. */
 export const encode = (pending: ReadonlyArray<PendingMessage>, chunkSize: number): Batch => {
   let total = 0
@@ -134,7 +146,7 @@ export const encode = (pending: ReadonlyArray<PendingMessage>, chunkSize: number
       chunkSize
     )
   }
-  const bytes = new Uint8Array(total)
+  const bytes = allocate(total)
   const records: Array<MediaRecord> = []
   let offset = 0
   let frames = 0
