@@ -194,7 +194,7 @@ export const listen = {
   rehearsal: byProfile(
     flag,
     ({ listen }) => listen.rehearsal,
-    "Let some viewers of the program's own join before the port opens, so that it is quick from its first client on; takes a quarter of a second"
+    "Let some viewers of the program's own join before the port opens, so that it is quick from its first client on; takes a third of a second"
   ),
   proxyProtocol: group({
     trusted: key(

@@ -44,7 +44,7 @@ describe("NodeRehearsal", () => {
       )
       const count = (tag: ServerEvent["_tag"]) => events.filter(({ _tag }) => _tag === tag).length
       assert.strictEqual(count("PublishStarted"), 1)
-      assert.isAtLeast(count("PlayStarted"), 16)
+      assert.isAtLeast(count("PlayStarted"), 64)
       assert.strictEqual(count("PlayStarted"), count("ConnectionOpened") - 1)
       assert.strictEqual(count("ConnectionClosed"), count("ConnectionOpened"))
       assert.strictEqual(count("ConnectionRefused"), 0)
@@ -72,8 +72,8 @@ describe("NodeRehearsal", () => {
         }
       })
       yield* NodeRehearsal.rehearse((operation) => App.layerOperated(operation, { authenticator }))
-      // One wave is sixteen of them.
-      assert.isAbove(asked, 16)
+      // One wave is sixty-four of them.
+      assert.isAbove(asked, 64)
     })
   )
 
