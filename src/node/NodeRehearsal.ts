@@ -8,7 +8,7 @@
  *
  * **Gotchas**
  *
- * It takes a third of a second, and never much longer. A machine on which it fails (no loopback interface, say) serves as well as
+ * It takes a third of a second, and some seconds at most. A machine on which it fails (no loopback interface, say) serves as well as
  * any other, only not as quickly at first. Layers that a program adds to the server, and that reach out of it (a database, a
  * port), are no part for a rehearsal: give it those of the server alone.
  */
@@ -60,7 +60,7 @@ export const rehearse = (layerOperated: LayerOperated): Effect.Effect<void> =>
   }).pipe(
     Effect.scoped,
     Effect.provide(stage(layerOperated), { local: true }),
-    Effect.timeout(Duration.times(budget, 4)),
+    Effect.timeout(Duration.times(budget, 10)),
     Effect.catchCause((cause) => Effect.logDebug("no rehearsal", cause))
   )
 
