@@ -55,6 +55,8 @@ export interface Prologue {
 
 const reportIntervalMs = 1_000
 
+const noRuns: ReadonlyArray<Run> = []
+
 /** What a joiner is given in one turn: enough for a picture of most streams, little enough for hundreds of joiners. */
 const pieceBytes = 64 * 1024
 
@@ -74,8 +76,6 @@ export class Outbox {
   fast = false
   /** The place in the owner's list of viewers. Written by the owner only; -1 where there is none. */
   index = -1
-  /** Writes a whole batch, for the fan-out loop, which calls `full` where it gives back `false`. */
-  readonly writeBatch: (bytes: Uint8Array) => boolean
   /** Where everything else is written, and who is told. */
   readonly sink: ViewerSink
 
@@ -96,7 +96,7 @@ export class Outbox {
   #ending: EndReason | undefined
   #blocked = false
   #lastProgressMs = 0
-  #prologue: ReadonlyArray<Run> = []
+  #prologue = noRuns
   /** The next run of the prologue, and the next message in it. */
   #prologueNext = 0
   #prologueMessage = 0
@@ -132,7 +132,6 @@ export class Outbox {
   ) {
     this.id = id
     this.sink = sink
-    this.writeBatch = sink.writeBatch ?? ((bytes) => sink.write(bytes))
     this.messageStreamId = messageStreamId
     this.#options = options
     this.#blockedViewers = blockedViewers
@@ -238,6 +237,12 @@ export class Outbox {
     if (this.#ended) return
     this.#report(nowMs)
     this.#settle()
+  }
+
+  /** Writes a whole batch, for the fan-out loop, which calls `full` where it gives back `false`. */
+  writeBatch(bytes: Uint8Array): boolean {
+    const { sink } = this
+    return sink.writeBatch === undefined ? sink.write(bytes) : sink.writeBatch(bytes)
   }
 
   /** `writeBatch` found the socket full. */
@@ -453,7 +458,7 @@ export class Outbox {
       this.#guard(this.sink.later, nowMs)
     }
     if (this.#prologueNext < this.#prologue.length) return
-    this.#prologue = []
+    this.#prologue = noRuns
     this.#prologueNext = 0
   }
 
@@ -662,7 +667,7 @@ export class Outbox {
     this.#queuedBytes = 0
     this.#heldBytes = 0
     this.#queuedInter = 0
-    this.#prologue = []
+    this.#prologue = noRuns
     const owner = this.#owner
     this.#owner = undefined
     owner?.released(this, nowMs, reason)

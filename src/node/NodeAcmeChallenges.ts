@@ -2,11 +2,12 @@
  * The answers that prove names to an ACME directory, while it may ask for them: over HTTP (`http-01`, RFC 8555 §8.3), and
  * over TLS (`tls-alpn-01`, RFC 8737).
  */
-import * as Http from "node:http"
+import type { IncomingMessage, Server, ServerResponse } from "node:http"
 import * as Tls from "node:tls"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { CertificateError } from "../server/Certificates.ts"
+import { Http } from "./BuiltinHttp.ts"
 
 /** The longest time that one request may take, in milliseconds, and how many may be under way. */
 const requestTimeoutMs = 5_000
@@ -49,7 +50,7 @@ export class AcmeChallenges {
   serve(host: string, port: number): Effect.Effect<void, CertificateError, Scope.Scope> {
     return Effect.asVoid(
       Effect.acquireRelease(
-        Effect.callback<Http.Server, CertificateError>((resume) => {
+        Effect.callback<Server, CertificateError>((resume) => {
           const server = Http.createServer(
             { headersTimeout: requestTimeoutMs, requestTimeout: requestTimeoutMs, maxHeaderSize: 8_192 },
             (request, response) => this.#answer(request, response)
@@ -72,7 +73,7 @@ export class AcmeChallenges {
     )
   }
 
-  #answer(request: Http.IncomingMessage, response: Http.ServerResponse): void {
+  #answer(request: IncomingMessage, response: ServerResponse): void {
     const path = request.url ?? ""
     const answer = path.startsWith(prefix) ? this.#tokens.get(path.slice(prefix.length)) : undefined
     const isReading = request.method === "GET" || request.method === "HEAD"

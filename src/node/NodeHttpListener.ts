@@ -5,11 +5,12 @@
  * No timer runs while nobody is connected. Node's own check for slow requests wakes twice a minute for as long as the
  * server stands, so each connection has a deadline of its own instead.
  */
-import * as Http from "node:http"
+import type { IncomingMessage, Server, ServerResponse } from "node:http"
 import type * as Net from "node:net"
 import * as Effect from "effect/Effect"
 import { HttpListenError, listenFailed } from "../http/HttpError.ts"
 import type { Endpoint } from "../server/Transport.ts"
+import { Http } from "./BuiltinHttp.ts"
 
 /**
  * Bounds of a listener.
@@ -46,7 +47,7 @@ const neverMs = 2 ** 31 - 1
 /** A listener, which is opened once and closed once. */
 export class NodeHttpListener {
   readonly #limits: NodeHttpLimits
-  readonly #server: Http.Server
+  readonly #server: Server
   readonly #sockets = new Set<Net.Socket>()
   readonly #deadlines = new WeakMap<Net.Socket, NodeJS.Timeout>()
   #isClosing = false
@@ -55,7 +56,7 @@ export class NodeHttpListener {
 
   /** Passes each request to `handle`, which must not throw. */
   constructor(
-    handle: (request: Http.IncomingMessage, response: Http.ServerResponse) => void,
+    handle: (request: IncomingMessage, response: ServerResponse) => void,
     limits: NodeHttpLimits = defaultLimits
   ) {
     this.#limits = limits
@@ -141,7 +142,7 @@ export class NodeHttpListener {
     this.#deadlines.set(socket, setTimeout(() => socket.destroy(), this.#limits.arrivalTimeoutMs).unref())
   }
 
-  #track(request: Http.IncomingMessage, response: Http.ServerResponse): void {
+  #track(request: IncomingMessage, response: ServerResponse): void {
     const { socket } = request
     this.#expect(socket)
     request.once("end", () => clearTimeout(this.#deadlines.get(socket)))
@@ -155,5 +156,5 @@ export class NodeHttpListener {
   }
 }
 
-const hasNoBody = ({ headers }: Http.IncomingMessage): boolean =>
+const hasNoBody = ({ headers }: IncomingMessage): boolean =>
   headers["transfer-encoding"] === undefined && (headers["content-length"] ?? "0") === "0"

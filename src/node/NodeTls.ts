@@ -78,6 +78,7 @@ export const makeConnection = (
       return security
     },
     pull: Effect.suspend(() => open()?.pull ?? Effect.fail(failure!)),
+    flow: (take) => Effect.suspend(() => open()?.flow?.(take) ?? Effect.fail(failure!)),
     write: (bytes) => {
       if (tls === undefined) return open()?.write(bytes) ?? true
       const waiting = tls.writableLength

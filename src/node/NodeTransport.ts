@@ -57,59 +57,228 @@ export const makeConnection = (
   lanes?: DirectWrite.Lanes
 ): Connection => {
   const lane = lanes?.open(socket) ?? DirectWrite.none
-  const write = (bytes: Uint8Array): boolean => {
+  const direct = lanes === undefined || lane === DirectWrite.none ? undefined : { lanes, lane }
+  return new NodeConnection(socket, remote, toError, direct)
+}
+
+/** A place among the sockets of a listener. */
+interface Lane {
+  readonly lanes: DirectWrite.Lanes
+  readonly lane: number
+}
+
+/** Is given what has arrived, or the end. */
+type Puller = (result: Effect.Effect<ReadonlyArray<Uint8Array>, TransportError>) => void
+
+/** Goes on where a flow has ended. */
+type Flowing = (result: Effect.Effect<void, TransportError>) => void
+
+const noChunks: Array<Uint8Array> = []
+
+// An object with methods, not one with a closure for each: there are thousands of them.
+class NodeConnection implements Connection {
+  readonly remote: Endpoint
+  readonly lane: Lane | undefined
+  readonly pull: Connection["pull"]
+  readonly #socket: Net.Socket
+  readonly #toError: (cause: Error) => TransportError
+  /** Who waits for the socket to drain by itself. */
+  #waiting: Array<() => void> | undefined
+  /** What has arrived while nobody pulled. */
+  #chunks = noChunks
+  #error: TransportError | undefined
+  #puller: Puller | undefined
+  #flowing: Flowing | undefined
+  #take: ((bytes: Uint8Array) => boolean) | undefined
+  readonly #forget: Effect.Effect<void>
+  #flows = false
+
+  constructor(
+    socket: Net.Socket,
+    remote: Endpoint,
+    toError: (cause: Error) => TransportError,
+    lane: Lane | undefined,
+    error?: TransportError
+  ) {
+    this.remote = remote
+    this.lane = lane
+    this.#socket = socket
+    this.#toError = toError
+    this.#error = error
+    socket.on("data", (chunk: Uint8Array) => this.#received(chunk))
+    const ended = (): void => this.#fail(closed)
+    socket.on("end", ended)
+    socket.on("error", (cause: Error) => this.#fail(toError(cause)))
+    socket.on("close", ended)
+    this.#forget = Effect.sync(() => {
+      this.#puller = undefined
+      this.#flowing = undefined
+      this.#take = undefined
+    })
+    this.pull = Effect.callback((resume) => {
+      this.#pull(resume)
+      return this.#forget
+    })
+  }
+
+  flow(take: (bytes: Uint8Array) => boolean): Effect.Effect<void, TransportError> {
+    return Effect.callback((resume) => {
+      this.#flow(resume, take)
+      return this.#forget
+    })
+  }
+
+  write(bytes: Uint8Array): boolean {
+    const { lane } = this
+    if (lane === undefined) return this.#writeSocket(bytes)
+    const taken = lane.lanes.write(lane.lane, bytes)
+    if (taken === bytes.length) return true
+    return this.#writeSocket(taken > 0 ? bytes.subarray(taken) : bytes)
+  }
+
+  #writeSocket(bytes: Uint8Array): boolean {
+    const socket = this.#socket
     if (!socket.writable) return true
     socket.write(bufferOf(bytes))
     // The return value of `write` compares with the high-water mark; this says whether the kernel took it all.
     return socket.writableLength === 0
   }
-  let waiting: Array<() => void> | undefined
-  const drained = (): void => {
-    const callbacks = waiting!
-    waiting = []
+
+  bufferedBytes(): number {
+    return this.#socket.writableLength
+  }
+
+  onDrain(callback: () => void): void {
+    const socket = this.#socket
+    if (socket.writableLength === 0) {
+      setImmediate(() => {
+        if (!socket.destroyed) callback()
+      })
+      return
+    }
+    // Past the high-water mark the socket tells by itself, for nothing.
+    if (socket.writableNeedDrain) {
+      if (this.#waiting === undefined) {
+        this.#waiting = []
+        socket.on("drain", () => this.#drained())
+      }
+      this.#waiting.push(callback)
+      return
+    }
+    // Stands behind what is being written, without a callback on every write before it.
+    socket.write(nothing, (error) => {
+      if (error == null) callback()
+    })
+  }
+
+  #drained(): void {
+    const callbacks = this.#waiting!
+    this.#waiting = []
     for (const callback of callbacks) callback()
   }
-  return {
-    remote,
-    pull: makePull(socket, toError),
-    write:
-      lanes === undefined || lane === DirectWrite.none
-        ? write
-        : (bytes) => {
-            const taken = lanes.write(lane, bytes)
-            if (taken === bytes.length) return true
-            return write(taken > 0 ? bytes.subarray(taken) : bytes)
-          },
-    lane: lanes === undefined || lane === DirectWrite.none ? undefined : { lanes, lane },
-    bufferedBytes: () => socket.writableLength,
-    onDrain: (callback) => {
-      if (socket.writableLength === 0) {
-        setImmediate(() => {
-          if (!socket.destroyed) callback()
-        })
-        return
-      }
-      // Past the high-water mark the socket tells by itself, for nothing.
-      if (socket.writableNeedDrain) {
-        if (waiting === undefined) {
-          waiting = []
-          socket.on("drain", drained)
-        }
-        waiting.push(callback)
-        return
-      }
-      // Stands behind what is being written, without a callback on every write before it.
-      socket.write(nothing, (error) => {
-        if (error == null) callback()
-      })
-    },
-    end: () => {
-      if (lane !== DirectWrite.none) lanes?.close(lane)
-      if (socket.writable) socket.end()
-    },
-    destroy: () => {
-      socket.destroy()
+
+  end(): void {
+    const { lane } = this
+    if (lane !== undefined) lane.lanes.close(lane.lane)
+    if (this.#socket.writable) this.#socket.end()
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
+  /**
+   * The socket flows while somebody pulls, and stands still from the first chunk that nobody waited for: then the receive
+   * window closes, and the peer waits.
+   */
+  #received(chunk: Uint8Array): void {
+    if (this.#take !== undefined) {
+      this.#hand(chunk, this.#take)
+      return
     }
+    const resume = this.#puller
+    if (resume !== undefined) {
+      this.#puller = undefined
+      resume(Effect.succeed([chunk]))
+      return
+    }
+    if (this.#chunks === noChunks) this.#chunks = []
+    this.#chunks.push(chunk)
+    this.#flows = false
+    this.#socket.pause()
+  }
+
+  #fail(failure: TransportError): void {
+    this.#error ??= failure
+    const result = Effect.fail(this.#error)
+    const resume = this.#puller
+    this.#puller = undefined
+    resume?.(result)
+    this.#endFlow(result)
+  }
+
+  /** Gives a chunk to whoever lets it flow; gives back whether there may be more. */
+  #hand(chunk: Uint8Array, take: (bytes: Uint8Array) => boolean): boolean {
+    let more = false
+    try {
+      more = take(chunk)
+      if (!more) this.#endFlow(Effect.void)
+    } catch (defect) {
+      this.#endFlow(Effect.die(defect))
+    }
+    return more
+  }
+
+  #endFlow(result: Effect.Effect<void, TransportError>): void {
+    const resume = this.#flowing
+    this.#flowing = undefined
+    this.#take = undefined
+    resume?.(result)
+  }
+
+  #flow(resume: Flowing, take: (bytes: Uint8Array) => boolean): void {
+    this.#flowing = resume
+    while (this.#chunks.length > 0) {
+      const chunk = this.#chunks.shift()!
+      if (!this.#hand(chunk, take)) return
+    }
+    const end = this.#end
+    if (end !== undefined) {
+      this.#endFlow(Effect.fail(end))
+      return
+    }
+    this.#take = take
+    this.#resume()
+  }
+
+  /** Why nothing more comes; an error that has destroyed the socket is told by its events a moment later. */
+  get #end(): TransportError | undefined {
+    if (this.#error !== undefined) return this.#error
+    const { destroyed, errored } = this.#socket
+    if (!destroyed) return undefined
+    return errored == null ? closed : this.#toError(errored)
+  }
+
+  #resume(): void {
+    if (this.#flows) return
+    this.#flows = true
+    this.#socket.resume()
+  }
+
+  #pull(resume: Puller): void {
+    if (this.#chunks.length > 0) {
+      const arrived = this.#chunks
+      this.#chunks = noChunks
+      resume(Effect.succeed(arrived))
+      return
+    }
+    const end = this.#end
+    if (end !== undefined) {
+      resume(Effect.fail(end))
+      return
+    }
+    this.#puller = resume
+    this.#resume()
   }
 }
 
@@ -222,10 +391,8 @@ const doorFor = Effect.fnUntraced(function* (options: ProxyProtocolOptions) {
 })
 
 /** A connection that is over before it began. */
-const refused = (socket: Net.Socket, remote: Endpoint, error: TransportError): Connection => ({
-  ...makeConnection(socket, remote),
-  pull: Effect.fail(error)
-})
+const refused = (socket: Net.Socket, remote: Endpoint, error: TransportError): Connection =>
+  new NodeConnection(socket, remote, brokeOff, undefined, error)
 
 /** The transport of Node: TCP through libuv, and TLS where `NodeCertificates` is in the environment. */
 export const layer: Layer.Layer<Transport> = Layer.effect(
@@ -267,59 +434,6 @@ const brokeOff = (cause: Error): TransportError =>
 
 // Every connection ends with one, and a stack trace would cost more than all the rest of the end.
 const closed = new TransportError({ reason: "Closed", detail: "the peer closed the connection" })
-
-/**
- * Pulls from the `data` events of a socket. It flows while somebody pulls, and stands still from the first chunk that
- * nobody waited for: then the receive window closes, and the peer waits.
- */
-const makePull = (socket: Net.Socket, toError: (cause: Error) => TransportError): Connection["pull"] => {
-  let chunks: Array<Uint8Array> = []
-  let error: TransportError | undefined
-  let waiter: ((result: Effect.Effect<ReadonlyArray<Uint8Array>, TransportError>) => void) | undefined
-  let flows = false
-  const fail = (failure: TransportError): void => {
-    error ??= failure
-    const resume = waiter
-    waiter = undefined
-    resume?.(Effect.fail(error))
-  }
-  socket.on("data", (chunk: Uint8Array) => {
-    const resume = waiter
-    if (resume !== undefined) {
-      waiter = undefined
-      resume(Effect.succeed([chunk]))
-      return
-    }
-    chunks.push(chunk)
-    flows = false
-    socket.pause()
-  })
-  socket.on("end", () => fail(closed))
-  socket.on("error", (cause: Error) => fail(toError(cause)))
-  socket.on("close", () => fail(closed))
-  return Effect.callback((resume) => {
-    if (chunks.length > 0) {
-      const arrived = chunks
-      chunks = []
-      resume(Effect.succeed(arrived))
-      return
-    }
-    if (error !== undefined || socket.destroyed) {
-      // An error that has destroyed the socket is told a moment later.
-      const { errored } = socket
-      resume(Effect.fail(error ?? (errored == null ? closed : toError(errored))))
-      return
-    }
-    waiter = resume
-    if (!flows) {
-      flows = true
-      socket.resume()
-    }
-    return Effect.sync(() => {
-      if (waiter === resume) waiter = undefined
-    })
-  })
-}
 
 const code = (cause: unknown): string => (cause instanceof Error && "code" in cause ? String(cause.code) : "unknown")
 

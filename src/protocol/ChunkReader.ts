@@ -173,6 +173,9 @@ const MIN_BUFFER_BYTES = 1024
 /** Up to this many bytes, a loop copies faster than `set` with the view that it needs. Measured on Node 24. */
 const LOOP_COPY_BYTES = 24
 
+/** Ids that clients use are below it. */
+const usualChunkStreams = 9
+
 /** What the chunks of one id have in common, and the message in progress there. */
 class ChunkStream {
   readonly id: number
@@ -201,8 +204,8 @@ class Reader implements ChunkReader {
   readonly #limits: ChunkReaderLimits
   #maxMessageBytes: number
 
-  /** Chunk streams 2 to 63 by id, and the rest. */
-  readonly #low: Array<ChunkStream | undefined> = new Array(64).fill(undefined)
+  /** Chunk streams 2 to 63 by id, as far as there are any, and the rest. */
+  readonly #low: Array<ChunkStream | undefined> = new Array(usualChunkStreams).fill(undefined)
   #high: Map<number, ChunkStream> | undefined = undefined
   #count = 0
 
@@ -253,16 +256,16 @@ class Reader implements ChunkReader {
     return this.#held.length
   }
 
-  readonly stopAtCommands = (): void => {
+  stopAtCommands(): void {
     this.#stopsAtCommands = true
   }
 
-  readonly setMaxMessageBytes = (maxMessageBytes: number): void => {
+  setMaxMessageBytes(maxMessageBytes: number): void {
     checkLimit("maxMessageBytes", maxMessageBytes)
     this.#maxMessageBytes = maxMessageBytes
   }
 
-  readonly push = (pushed: Uint8Array): Result.Result<ReadonlyArray<Message>, ChunkError> => {
+  push(pushed: Uint8Array): Result.Result<ReadonlyArray<Message>, ChunkError> {
     if (this.#dead) {
       return Result.fail(new ChunkError({ reason: "AlreadyFailed", offset: this.bytesRead, value: 0, messages: [] }))
     }
@@ -478,8 +481,10 @@ class Reader implements ChunkReader {
 
   #open(id: number): ChunkStream {
     const stream = new ChunkStream(id)
-    if (id < 64) this.#low[id] = stream
-    else {
+    if (id < 64) {
+      while (this.#low.length < id) this.#low.push(undefined)
+      this.#low[id] = stream
+    } else {
       this.#high ??= new Map()
       this.#high.set(id, stream)
     }

@@ -203,13 +203,15 @@ class Writer implements ChunkWriter {
     this.chunkSize = chunkSize
   }
 
-  readonly setChunkSize = (chunkSize: number): void => {
+  setChunkSize(chunkSize: number): void {
     this.chunkSize = checkChunkSize(chunkSize)
   }
 
-  readonly write = (message: Message): Uint8Array => this.writeAll([message])
+  write(message: Message): Uint8Array {
+    return this.writeAll([message])
+  }
 
-  readonly writeAll = (messages: ReadonlyArray<Message>): Uint8Array => {
+  writeAll(messages: ReadonlyArray<Message>): Uint8Array {
     // A type 0 header is the longest that any message gets here, so this is enough, and rarely much more.
     let room = 0
     let chunkSize = this.chunkSize

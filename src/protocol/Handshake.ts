@@ -259,7 +259,7 @@ class Machine implements ServerHandshake {
     return this.#state
   }
 
-  readonly push = (bytes: Uint8Array, nowMs: number): Result.Result<HandshakeProgress, HandshakeError> => {
+  push(bytes: Uint8Array, nowMs: number): Result.Result<HandshakeProgress, HandshakeError> {
     if (this.#state === "Failed") return Result.fail(new HandshakeError({ reason: "AlreadyFailed", stage: "Failed" }))
     if (this.#state === "Complete") throw new Error("bytes after a complete handshake belong to the chunk stream")
     if (bytes.length === 0) return Result.succeed(idle)

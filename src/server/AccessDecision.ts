@@ -112,6 +112,11 @@ export class ReadAhead {
     this.#pull = pull
   }
 
+  /** Whether nothing was read ahead that has not been taken. */
+  get isEmpty(): boolean {
+    return this.#chunks.length === 0 && this.#reading === undefined
+  }
+
   /** What has been read ahead, or what comes next. */
   get next(): Connection["pull"] {
     return Effect.suspend(() => {

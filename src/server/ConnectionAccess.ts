@@ -23,13 +23,16 @@ interface Granted {
 /** The message stream of the connection itself. */
 const connectionStreamId = 0
 
+// Shared by the many connections to which nothing was granted that ends, and never written to.
+const nothing = new Map<number, Granted>()
+
 /** The grants of a connection. */
 export class ConnectionAccess {
   readonly #authenticator: Authenticator["Service"]
   readonly #connectionId: string
   readonly #transport: Connection
   readonly #session: Session
-  readonly #live = new Map<number, Granted>()
+  #live = nothing
   #login: AccessGrant | undefined
   /** When the first of the grants ends; infinite where none does. */
   nextDeadlineMs = Number.POSITIVE_INFINITY
@@ -72,6 +75,7 @@ export class ConnectionAccess {
     // Most servers ask for none of this, and have a thousand viewers.
     if (ended === undefined && limits === undefined && credential === "") return
     const { bitsPerSecond, durationMs } = limits ?? {}
+    if (this.#live === nothing) this.#live = new Map()
     this.#live.set(streamId, {
       request: stream === undefined || request.action === "connect" ? request : { ...request, stream },
       credential,

@@ -14,8 +14,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import type { AccessDenied, AccessGrant, AccessRequest } from "../access/Authenticator.ts"
-import type { ViewerSink } from "../live/Outbox.ts"
-import type { Publication, Viewer } from "../live/Registry.ts"
+import type { Publication } from "../live/Registry.ts"
 import * as RtmpUrl from "../protocol/RtmpUrl.ts"
 import type { CloseError, Session, SessionOutput } from "../protocol/Session.ts"
 import { SessionError } from "../protocol/Session.ts"
@@ -26,7 +25,7 @@ import { Closing } from "./Closing.ts"
 import { ConnectionAccess, streamOf } from "./ConnectionAccess.ts"
 import type { ConnectionEnvironment, Playing } from "./ConnectionEnvironment.ts"
 import type { Deadline } from "./DeadlineWheel.ts"
-import { endError } from "./Errors.ts"
+import * as PlayerSink from "./PlayerSink.ts"
 import * as Refusals from "./Refusals.ts"
 import { Replies } from "./Replies.ts"
 import type { ConnectionTotals } from "./ServerEvents.ts"
@@ -36,6 +35,9 @@ import * as ViewerLimits from "./ViewerLimits.ts"
 
 // Streams that one connection may wait for: all connections together have a limited number of places to wait.
 const maxWaiting = 2
+
+// Shared by all who publish nothing, and never written to.
+const noPublications = new Map<number, Publication>()
 
 /** A connection as the server sees it. */
 export class RtmpConnection implements Deadline {
@@ -49,7 +51,7 @@ export class RtmpConnection implements Deadline {
   readonly listener: string
   readonly #environment: ConnectionEnvironment
   readonly #openedMs: number
-  readonly #publications = new Map<number, Publication>()
+  #publications = noPublications
   readonly #viewers = new Map<number, Playing>()
   /** Without what its present viewers were given, which they count themselves. */
   #bytesSent = 0
@@ -58,6 +60,18 @@ export class RtmpConnection implements Deadline {
   #ahead: AccessDecision.ReadAhead | undefined
   readonly #access: ConnectionAccess
   #defect: Cause.Cause<never> | undefined
+  /** What the last read has asked, where it came in a flow. */
+  #question: AccessQuestion | undefined
+
+  static readonly #hosting: PlayerSink.Hosting<RtmpConnection> = {
+    before: (connection, bytes) => connection.#replies.before(bytes),
+    apply: (connection, outputs) => void connection.#apply(outputs),
+    accept: (connection, requestId) => connection.#accept(requestId),
+    forget: (connection, streamId) => connection.#forgetViewer(streamId),
+    overflow: (connection, streamKey) => connection.#overflow(streamKey),
+    turnOut: (connection, streamId) => connection.#kickViewer(streamId, "LimitReached", ViewerLimits.description),
+    guard: (connection, run) => connection.#guard(run)
+  }
 
   constructor(
     id: string,
@@ -84,23 +98,52 @@ export class RtmpConnection implements Deadline {
   }
 
   get #serve(): Effect.Effect<never, TransportError> {
-    const self = this
-    return Effect.gen(function* () {
-      self.#environment.wheel.schedule(self)
-      const { id, listener, transport } = self
-      self.#environment.emit({ _tag: "ConnectionOpened", connectionId: id, remote: transport.remote, listener })
-      while (true) {
-        const chunks = yield* self.#ahead === undefined ? self.transport.pull : self.#ahead.next
-        for (let i = 0; i < chunks.length; i++) {
-          self.#replies.hold()
-          let request = self.#receive(chunks[i]!)
-          while (request !== undefined) {
-            yield* self.#decide(request)
-            request = self.#apply(self.session.resume(self.#environment.wheel.nowMs()))
-          }
-          self.#replies.release()
-        }
-      }
+    return Effect.suspend(() => {
+      const { id, listener, transport } = this
+      this.#environment.wheel.schedule(this)
+      this.#environment.emit({ _tag: "ConnectionOpened", connectionId: id, remote: transport.remote, listener })
+      const flow = transport.flow?.((bytes) => this.#flow(bytes))
+      const flown = flow === undefined ? undefined : Effect.flatMap(flow, () => this.#settle(this.#question!))
+      const pulled = Effect.flatMap(this.#next, (chunks) => this.#take(chunks))
+      // No generator: while it waits for the next read, it would keep the last one alive.
+      return Effect.forever(
+        Effect.suspend(() => (flown !== undefined && (this.#ahead?.isEmpty ?? true) ? flown : pulled)),
+        { disableYield: true }
+      )
+    })
+  }
+
+  get #next(): Effect.Effect<ReadonlyArray<Uint8Array>, TransportError> {
+    return Effect.suspend(() => (this.#ahead === undefined ? this.transport.pull : this.#ahead.next))
+  }
+
+  /** Takes what was read, in the turn in which it was; `false` where something in it has to be decided. */
+  #flow(bytes: Uint8Array): boolean {
+    this.#replies.hold()
+    this.#question = this.#receive(bytes)
+    if (this.#question !== undefined) return false
+    this.#replies.release()
+    return true
+  }
+
+  /** Takes what was read, as far as nothing in it has to be decided. */
+  #take(chunks: ReadonlyArray<Uint8Array>, from = 0): Effect.Effect<void, TransportError> {
+    for (let i = from; i < chunks.length; i++) {
+      this.#replies.hold()
+      const question = this.#receive(chunks[i]!)
+      if (question !== undefined) return Effect.flatMap(this.#settle(question), () => this.#take(chunks, i + 1))
+      this.#replies.release()
+    }
+    return Effect.void
+  }
+
+  /** Decides on a question, and on those that were asked behind it in the same read. */
+  #settle(question: AccessQuestion): Effect.Effect<void, TransportError> {
+    return Effect.flatMap(this.#decide(question), () => {
+      const next = this.#apply(this.session.resume(this.#environment.wheel.nowMs()))
+      if (next !== undefined) return this.#settle(next)
+      this.#replies.release()
+      return Effect.void
     })
   }
 
@@ -262,6 +305,7 @@ export class RtmpConnection implements Deadline {
       this.#turnAway(question, Refusals.notClaimed(key, request.stream, claim.failure))
       return
     }
+    if (this.#publications === noPublications) this.#publications = new Map()
     this.#publications.set(request.streamId, claim.success)
     const { stream } = claim.success
     environment.publishing.add(stream.key)
@@ -341,77 +385,12 @@ export class RtmpConnection implements Deadline {
     const { request, requestId } = question
     const key = RtmpUrl.streamKey(request.application, grant.stream ?? request.stream)
     const { streamId } = request
-    const viewers = (): number => registry.get(key)?.viewers ?? 0
-    const refusal = Refusals.play(this.#environment, key, viewers())
+    const refusal = Refusals.play(this.#environment, key, registry.get(key)?.viewers ?? 0)
     if (refusal !== undefined) {
       this.#turnAway(question, refusal)
       return
     }
-    let accepted = false
-    let viewing: Viewer | undefined
-    /** From when on the viewer waits for its first bytes; below zero once it has them. */
-    let joiningSinceMs = wheel.nowMs()
-    const drained = (): void => this.#guard(() => viewing?.drained(wheel.nowMs()))
-    const onFull = (): void => {
-      if (this.transport.bufferedBytes() > this.#environment.maxBufferedBytes()) this.#overflow(key)
-      else this.transport.onDrain(drained)
-    }
-    const sink: ViewerSink = {
-      write: (piece) => {
-        // In the order of their making: what was said of the stream goes out before it.
-        const bytes = this.#replies.before(piece)
-        if (joiningSinceMs >= 0) {
-          registry.meters.joinTime.observe(wheel.nowMs() - joiningSinceMs)
-          joiningSinceMs = -1
-        }
-        if (this.transport.write(bytes)) return true
-        onFull()
-        return false
-      },
-      // Closer to the socket than `write`: what it touches besides is what fan-out costs.
-      writeBatch: this.transport.write,
-      lane: this.transport.lane,
-      onFull,
-      full: () => this.transport.bufferedBytes() > 0,
-      whenDrained: () => this.transport.onDrain(drained),
-      later: () => this.#environment.turns.later(drained),
-      onStart: () => {
-        if (accepted) {
-          // It has waited for its publisher until now: that is not the time that joining takes.
-          joiningSinceMs = wheel.nowMs()
-          if (viewers() > ViewerLimits.of(this.#environment, key)) {
-            const kick = (): void => this.#kickViewer(streamId, "LimitReached", ViewerLimits.description)
-            this.#environment.turns.later(() => this.#guard(kick))
-          }
-          this.#apply(this.session.publishNotify(streamId))
-        } else {
-          // The stream is live: the replies go out before its first bytes, which follow this call.
-          accepted = true
-          this.#accept(requestId)
-        }
-      },
-      onDry: () => {
-        this.#apply(this.session.streamDry(streamId))
-      },
-      onResume: () => {
-        this.#apply(this.session.publishNotify(streamId))
-      },
-      onEnd: (reason) => {
-        this.#forgetViewer(streamId)
-        this.#apply(this.session.endPlay(streamId, endError(reason, key)))
-      },
-      onOverflow: (reason) => {
-        this.#forgetViewer(streamId)
-        if (reason !== "Stalled") return this.#overflow(key)
-        const detail = `the viewer of ${key} does not read`
-        this.#apply(this.session.abort(new SessionError({ reason: "OutboxStalled", detail })))
-        this.transport.destroy()
-      },
-      onDrops: (drops) => {
-        const { remote } = this.transport
-        this.#environment.emit({ _tag: "FramesDropped", connectionId: this.id, remote, streamKey: key, drops })
-      }
-    }
+    const sink = PlayerSink.make(this, RtmpConnection.#hosting, this.#environment, key, streamId, requestId)
     const viewer = registry.subscribe(key, {
       sink,
       nowMs: wheel.nowMs(),
@@ -422,12 +401,9 @@ export class RtmpConnection implements Deadline {
       this.#turnAway(question, Refusals.notFound(key, request.stream, viewer.failure))
       return
     }
-    viewing = viewer.success
-    this.#viewers.set(streamId, { streamKey: key, viewer: viewing })
-    if (!accepted) {
-      accepted = true
-      this.#accept(requestId)
-    }
+    sink.viewer = viewer.success
+    this.#viewers.set(streamId, { streamKey: key, viewer: viewer.success })
+    sink.accept()
     this.#environment.emit({
       _tag: "PlayStarted",
       connectionId: this.id,

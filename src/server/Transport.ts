@@ -105,6 +105,12 @@ export interface Connection {
    */
   readonly pull: Effect.Effect<ReadonlyArray<Uint8Array>, TransportError>
   /**
+   * A shorter way to read, for which no fiber wakes up: hands each array to `take` in the turn in which it arrives, until
+   * `take` gives back `false`; then it succeeds, and nothing more is read. Fails as `pull` does, and dies of what `take`
+   * throws. Absent where there is none.
+   */
+  readonly flow?: ((take: (bytes: Uint8Array) => boolean) => Effect.Effect<void, TransportError>) | undefined
+  /**
    * Hands bytes over for sending, at once and always in whole. Returns whether all of it could be passed on to the
    * operating system; `false` asks the writer to wait for `onDrain`. The array must not be changed afterwards.
    */

@@ -38,6 +38,10 @@ describe("the house", () => {
     assert.deepStrictEqual(Rules.noBarrels(sources), [])
   })
 
+  it("takes Node's HTTP without what an import of it loads", () => {
+    assert.deepStrictEqual(Rules.noHttpByName(sources), [])
+  })
+
   it("documents every module and every export", () => {
     assert.deepStrictEqual(Rules.documented(sources), [])
   })

@@ -147,6 +147,25 @@ describe("barrels", () => {
   })
 })
 
+describe("HTTP of Node", () => {
+  const ways = [
+    `import * as Http from "node:http"`,
+    `import { createServer } from "http"`,
+    `import { type Server } from "node:http"`,
+    `export const a = () => import("node:http")`,
+    `export * from "node:http"`
+  ]
+
+  it.each(ways)("is not loaded by %s", (text) => {
+    assert.strictEqual(Rules.noHttpByName(one("src/node/A.ts", text)).length, 1)
+  })
+
+  it("gives its types to everybody", () => {
+    const text = `import type { Server } from "node:http"\nimport * as Https from "node:https"`
+    assert.deepStrictEqual(Rules.noHttpByName(one("src/node/A.ts", text)), [])
+  })
+})
+
 describe("documentation", () => {
   const undocumented = (text: string) => Rules.documented(one("src/live/A.ts", `import * as B from "./B.ts"\n${text}`))
 

@@ -101,6 +101,18 @@ export const noBarrels = (sources: ReadonlyArray<Source>): ReadonlyArray<string>
       .map(({ specifier, line }) => `${source.path}:${line}: imports the barrel "${specifier}", not a module of it`)
   )
 
+/**
+ * Nothing of `node:http` is imported but types: as Node reads all that it exports when it is imported by name, that costs
+ * megabytes. `src/node/BuiltinHttp.ts` has it.
+ */
+export const noHttpByName = (sources: ReadonlyArray<Source>): ReadonlyArray<string> =>
+  sources.flatMap(({ imports, path, text }) => {
+    const lines = text.split("\n")
+    return imports
+      .filter(({ line, specifier }) => /^(?:node:)?http$/.test(specifier) && !/^import type\b/.test(lines[line - 1]!))
+      .map(({ specifier, line }) => `${path}:${line}: imports "${specifier}", which loads an HTTP client, and more`)
+  })
+
 /** Every module has a header, and every export a docstring whose first sentence begins with a capital or a code word. */
 export const documented = (sources: ReadonlyArray<Source>): ReadonlyArray<string> =>
   sources.flatMap((source) => [

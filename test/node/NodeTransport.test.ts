@@ -72,6 +72,67 @@ describe("NodeTransport", () => {
     })
   )
 
+  it.live("hands over what flows as it arrives, until it is told to stop, and loses nothing around that", () =>
+    Effect.gen(function* () {
+      const { next, port } = yield* listening
+      const client = yield* dial(port)
+      const connection = yield* next
+      const got: Array<string> = []
+      const until = (end: string) =>
+        connection.flow!((bytes) => {
+          got.push(Buffer.from(bytes).toString())
+          return !got.join("").endsWith(end)
+        })
+      const flowing = yield* Effect.forkChild(until("2"))
+      yield* Effect.yieldNow
+      client.write("1")
+      client.write("2")
+      yield* Fiber.join(flowing)
+      client.write("3")
+      assert.strictEqual(Buffer.concat([...(yield* connection.pull)]).toString(), "3")
+      client.end("4")
+      // The end waits for what came before it.
+      yield* until("4")
+      assert.strictEqual(got.join(""), "124")
+      assert.strictEqual((yield* Effect.flip(until("never"))).reason, "Closed")
+      assert.strictEqual((yield* Effect.flip(connection.pull)).reason, "Closed")
+    })
+  )
+
+  it.live("dies of what a flow is taken by, instead of bringing the process down", () =>
+    Effect.gen(function* () {
+      const { next, port } = yield* listening
+      const client = yield* dial(port)
+      const connection = yield* next
+      const flowing = yield* Effect.forkChild(
+        connection.flow!(() => {
+          throw new Error("taken badly")
+        })
+      )
+      yield* Effect.yieldNow
+      client.write("x")
+      const exit = yield* Fiber.await(flowing)
+      assert.isTrue(Exit.hasDies(exit))
+      assert.include(String(exit), "taken badly")
+      // Nothing else is hurt.
+      client.write("y")
+      assert.strictEqual(Buffer.concat([...(yield* connection.pull)]).toString(), "y")
+    })
+  )
+
+  it.live("takes nothing more once a flow was interrupted", () =>
+    Effect.gen(function* () {
+      const { next, port } = yield* listening
+      const client = yield* dial(port)
+      const connection = yield* next
+      const flowing = yield* Effect.forkChild(connection.flow!(() => assert.fail("it was interrupted")))
+      yield* Effect.yieldNow
+      yield* Fiber.interrupt(flowing)
+      client.write("later")
+      assert.strictEqual(Buffer.concat([...(yield* connection.pull)]).toString(), "later")
+    })
+  )
+
   it.live.each([
     { side: "below", pieces: 1 },
     { side: "above", pieces: 8 }

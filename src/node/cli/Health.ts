@@ -3,11 +3,11 @@
  *
  * Neither the command line of Effect nor its HTTP client is loaded for it.
  */
-import * as Http from "node:http"
 import process from "node:process"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as LogText from "../../observability/LogText.ts"
+import { Http } from "../BuiltinHttp.ts"
 import { type CommandError, fail } from "./CommandError.ts"
 import * as Remote from "./Remote.ts"
 
