@@ -67,9 +67,6 @@ interface Lane {
   readonly lane: number
 }
 
-/** Is given what has arrived, or the end. */
-type Puller = (result: Effect.Effect<ReadonlyArray<Uint8Array>, TransportError>) => void
-
 /** Goes on where a flow has ended. */
 type Flowing = (result: Effect.Effect<void, TransportError>) => void
 
@@ -84,14 +81,13 @@ class NodeConnection implements Connection {
   readonly #toError: (cause: Error) => TransportError
   /** Who waits for the socket to drain by itself. */
   #waiting: Array<() => void> | undefined
-  /** What has arrived while nobody pulled. */
+  /** What has arrived while nobody took it. */
   #chunks = noChunks
   #error: TransportError | undefined
-  #puller: Puller | undefined
   #flowing: Flowing | undefined
   #take: ((bytes: Uint8Array) => boolean) | undefined
-  readonly #forget: Effect.Effect<void>
-  #flows = false
+  /** Whether the socket is being read. */
+  #isReading = false
 
   constructor(
     socket: Net.Socket,
@@ -110,21 +106,23 @@ class NodeConnection implements Connection {
     socket.on("end", ended)
     socket.on("error", (cause: Error) => this.#fail(toError(cause)))
     socket.on("close", ended)
-    this.#forget = Effect.sync(() => {
-      this.#puller = undefined
-      this.#flowing = undefined
-      this.#take = undefined
-    })
-    this.pull = Effect.callback((resume) => {
-      this.#pull(resume)
-      return this.#forget
+    this.pull = Effect.suspend(() => {
+      const chunks: Array<Uint8Array> = []
+      const first = this.flow((chunk) => {
+        chunks.push(chunk)
+        return false
+      })
+      return Effect.as(first, chunks)
     })
   }
 
   flow(take: (bytes: Uint8Array) => boolean): Effect.Effect<void, TransportError> {
     return Effect.callback((resume) => {
       this.#flow(resume, take)
-      return this.#forget
+      return Effect.sync(() => {
+        this.#flowing = undefined
+        this.#take = undefined
+      })
     })
   }
 
@@ -188,45 +186,35 @@ class NodeConnection implements Connection {
   }
 
   /**
-   * The socket flows while somebody pulls, and stands still from the first chunk that nobody waited for: then the receive
-   * window closes, and the peer waits.
+   * The socket is read while somebody takes what arrives, and stands still from the first chunk that nobody waited for: then
+   * the receive window closes, and the peer waits.
    */
   #received(chunk: Uint8Array): void {
     if (this.#take !== undefined) {
       this.#hand(chunk, this.#take)
       return
     }
-    const resume = this.#puller
-    if (resume !== undefined) {
-      this.#puller = undefined
-      resume(Effect.succeed([chunk]))
-      return
-    }
     if (this.#chunks === noChunks) this.#chunks = []
     this.#chunks.push(chunk)
-    this.#flows = false
+    this.#isReading = false
     this.#socket.pause()
   }
 
   #fail(failure: TransportError): void {
     this.#error ??= failure
-    const result = Effect.fail(this.#error)
-    const resume = this.#puller
-    this.#puller = undefined
-    resume?.(result)
-    this.#endFlow(result)
+    this.#endFlow(Effect.fail(this.#error))
   }
 
   /** Gives a chunk to whoever lets it flow; gives back whether there may be more. */
   #hand(chunk: Uint8Array, take: (bytes: Uint8Array) => boolean): boolean {
-    let more = false
+    let result: Effect.Effect<void> = Effect.void
     try {
-      more = take(chunk)
-      if (!more) this.#endFlow(Effect.void)
+      if (take(chunk)) return true
     } catch (defect) {
-      this.#endFlow(Effect.die(defect))
+      result = Effect.die(defect)
     }
-    return more
+    this.#endFlow(result)
+    return false
   }
 
   #endFlow(result: Effect.Effect<void, TransportError>): void {
@@ -248,7 +236,9 @@ class NodeConnection implements Connection {
       return
     }
     this.#take = take
-    this.#resume()
+    if (this.#isReading) return
+    this.#isReading = true
+    this.#socket.resume()
   }
 
   /** Why nothing more comes; an error that has destroyed the socket is told by its events a moment later. */
@@ -257,28 +247,6 @@ class NodeConnection implements Connection {
     const { destroyed, errored } = this.#socket
     if (!destroyed) return undefined
     return errored == null ? closed : this.#toError(errored)
-  }
-
-  #resume(): void {
-    if (this.#flows) return
-    this.#flows = true
-    this.#socket.resume()
-  }
-
-  #pull(resume: Puller): void {
-    if (this.#chunks.length > 0) {
-      const arrived = this.#chunks
-      this.#chunks = noChunks
-      resume(Effect.succeed(arrived))
-      return
-    }
-    const end = this.#end
-    if (end !== undefined) {
-      resume(Effect.fail(end))
-      return
-    }
-    this.#puller = resume
-    this.#resume()
   }
 }
 

@@ -38,6 +38,13 @@ export interface Hosting<H extends Host> {
   readonly guard: (host: H, run: () => void) => void
 }
 
+/** What was asked for: which stream, on which message stream, by which request of the session. */
+export interface Asked {
+  readonly streamKey: string
+  readonly streamId: number
+  readonly requestId: number
+}
+
 /** The sink of one viewer. */
 export interface PlayerSink extends ViewerSink {
   /** The viewer, set as soon as there is one: it may be started before that. */
@@ -46,15 +53,13 @@ export interface PlayerSink extends ViewerSink {
   readonly accept: () => void
 }
 
-/** Makes the sink of a viewer that asks with `requestId` for a stream, to play it on a message stream. */
+/** Makes the sink of a viewer. */
 export const make = <H extends Host>(
   host: H,
   hosting: Hosting<H>,
   environment: ConnectionEnvironment,
-  streamKey: string,
-  streamId: number,
-  requestId: number
-): PlayerSink => new Sink(host, hosting, environment, streamKey, streamId, requestId)
+  asked: Asked
+): PlayerSink => new Sink(host, hosting, environment, asked)
 
 class Sink<H extends Host> implements PlayerSink {
   readonly lane: BatchLane | undefined
@@ -63,27 +68,16 @@ class Sink<H extends Host> implements PlayerSink {
   readonly #host: H
   readonly #hosting: Hosting<H>
   readonly #environment: ConnectionEnvironment
-  readonly #streamKey: string
-  readonly #streamId: number
-  readonly #requestId: number
+  readonly #asked: Asked
   /** From when on the viewer waits for its first bytes; below zero once it has them. */
   #joiningSinceMs: number
 
-  constructor(
-    host: H,
-    hosting: Hosting<H>,
-    environment: ConnectionEnvironment,
-    streamKey: string,
-    streamId: number,
-    requestId: number
-  ) {
+  constructor(host: H, hosting: Hosting<H>, environment: ConnectionEnvironment, asked: Asked) {
     this.lane = host.transport.lane
     this.#host = host
     this.#hosting = hosting
     this.#environment = environment
-    this.#streamKey = streamKey
-    this.#streamId = streamId
-    this.#requestId = requestId
+    this.#asked = asked
     this.#joiningSinceMs = environment.wheel.nowMs()
   }
 
@@ -107,7 +101,7 @@ class Sink<H extends Host> implements PlayerSink {
 
   onFull(): void {
     if (this.#host.transport.bufferedBytes() > this.#environment.maxBufferedBytes()) {
-      this.#hosting.overflow(this.#host, this.#streamKey)
+      this.#hosting.overflow(this.#host, this.#asked.streamKey)
     } else this.whenDrained()
   }
 
@@ -136,9 +130,9 @@ class Sink<H extends Host> implements PlayerSink {
     // It has waited for its publisher until now: that is not the time that joining takes.
     const { registry, turns, wheel } = this.#environment
     this.#joiningSinceMs = wheel.nowMs()
-    const viewers = registry.get(this.#streamKey)?.viewers ?? 0
-    if (viewers > ViewerLimits.of(this.#environment, this.#streamKey)) {
-      const turnOut = (): void => this.#hosting.turnOut(this.#host, this.#streamId)
+    const viewers = registry.get(this.#asked.streamKey)?.viewers ?? 0
+    if (viewers > ViewerLimits.of(this.#environment, this.#asked.streamKey)) {
+      const turnOut = (): void => this.#hosting.turnOut(this.#host, this.#asked.streamId)
       turns.later(() => this.#hosting.guard(this.#host, turnOut))
     }
     this.onResume()
@@ -147,30 +141,33 @@ class Sink<H extends Host> implements PlayerSink {
   accept(): void {
     if (this.#accepted) return
     this.#accepted = true
-    this.#hosting.accept(this.#host, this.#requestId)
+    this.#hosting.accept(this.#host, this.#asked.requestId)
   }
 
   onDry(): void {
-    this.#hosting.apply(this.#host, this.#host.session.streamDry(this.#streamId))
+    this.#hosting.apply(this.#host, this.#host.session.streamDry(this.#asked.streamId))
   }
 
   onResume(): void {
-    this.#hosting.apply(this.#host, this.#host.session.publishNotify(this.#streamId))
+    this.#hosting.apply(this.#host, this.#host.session.publishNotify(this.#asked.streamId))
   }
 
   onEnd(reason: EndReason): void {
-    this.#hosting.forget(this.#host, this.#streamId)
-    this.#hosting.apply(this.#host, this.#host.session.endPlay(this.#streamId, endError(reason, this.#streamKey)))
+    this.#hosting.forget(this.#host, this.#asked.streamId)
+    this.#hosting.apply(
+      this.#host,
+      this.#host.session.endPlay(this.#asked.streamId, endError(reason, this.#asked.streamKey))
+    )
   }
 
   onOverflow(reason: OverflowReason): void {
     const host = this.#host
-    this.#hosting.forget(host, this.#streamId)
+    this.#hosting.forget(host, this.#asked.streamId)
     if (reason !== "Stalled") {
-      this.#hosting.overflow(host, this.#streamKey)
+      this.#hosting.overflow(host, this.#asked.streamKey)
       return
     }
-    const detail = `the viewer of ${this.#streamKey} does not read`
+    const detail = `the viewer of ${this.#asked.streamKey} does not read`
     this.#hosting.apply(host, host.session.abort(new SessionError({ reason: "OutboxStalled", detail })))
     host.transport.destroy()
   }
@@ -181,7 +178,7 @@ class Sink<H extends Host> implements PlayerSink {
       _tag: "FramesDropped",
       connectionId: id,
       remote: transport.remote,
-      streamKey: this.#streamKey,
+      streamKey: this.#asked.streamKey,
       drops
     })
   }

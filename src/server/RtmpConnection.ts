@@ -60,7 +60,7 @@ export class RtmpConnection implements Deadline {
   #ahead: AccessDecision.ReadAhead | undefined
   readonly #access: ConnectionAccess
   #defect: Cause.Cause<never> | undefined
-  /** What the last read has asked, where it came in a flow. */
+  /** What the last read has asked, until it is decided on. */
   #question: AccessQuestion | undefined
 
   static readonly #hosting: PlayerSink.Hosting<RtmpConnection> = {
@@ -102,23 +102,22 @@ export class RtmpConnection implements Deadline {
       const { id, listener, transport } = this
       this.#environment.wheel.schedule(this)
       this.#environment.emit({ _tag: "ConnectionOpened", connectionId: id, remote: transport.remote, listener })
-      const flow = transport.flow?.((bytes) => this.#flow(bytes))
-      const flown = flow === undefined ? undefined : Effect.flatMap(flow, () => this.#settle(this.#question!))
-      const pulled = Effect.flatMap(this.#next, (chunks) => this.#take(chunks))
+      const flow = transport.flow?.((bytes) => this.#take(bytes))
+      const flown = flow === undefined ? undefined : Effect.andThen(flow, this.#settle)
       // No generator: while it waits for the next read, it would keep the last one alive.
       return Effect.forever(
-        Effect.suspend(() => (flown !== undefined && (this.#ahead?.isEmpty ?? true) ? flown : pulled)),
+        Effect.suspend(() => {
+          const ahead = this.#ahead
+          if (flown !== undefined && (ahead === undefined || ahead.isEmpty)) return flown
+          return Effect.flatMap(ahead?.next ?? transport.pull, (chunks) => this.#takeAll(chunks, 0))
+        }),
         { disableYield: true }
       )
     })
   }
 
-  get #next(): Effect.Effect<ReadonlyArray<Uint8Array>, TransportError> {
-    return Effect.suspend(() => (this.#ahead === undefined ? this.transport.pull : this.#ahead.next))
-  }
-
-  /** Takes what was read, in the turn in which it was; `false` where something in it has to be decided. */
-  #flow(bytes: Uint8Array): boolean {
+  /** Takes what was read; `false` where there is a question in it, which is to be settled before anything else is taken. */
+  #take(bytes: Uint8Array): boolean {
     this.#replies.hold()
     this.#question = this.#receive(bytes)
     if (this.#question !== undefined) return false
@@ -126,24 +125,26 @@ export class RtmpConnection implements Deadline {
     return true
   }
 
-  /** Takes what was read, as far as nothing in it has to be decided. */
-  #take(chunks: ReadonlyArray<Uint8Array>, from = 0): Effect.Effect<void, TransportError> {
+  #takeAll(chunks: ReadonlyArray<Uint8Array>, from: number): Effect.Effect<void, TransportError> {
     for (let i = from; i < chunks.length; i++) {
-      this.#replies.hold()
-      const question = this.#receive(chunks[i]!)
-      if (question !== undefined) return Effect.flatMap(this.#settle(question), () => this.#take(chunks, i + 1))
-      this.#replies.release()
+      if (!this.#take(chunks[i]!)) return Effect.flatMap(this.#settle, () => this.#takeAll(chunks, i + 1))
     }
     return Effect.void
   }
 
-  /** Decides on a question, and on those that were asked behind it in the same read. */
-  #settle(question: AccessQuestion): Effect.Effect<void, TransportError> {
-    return Effect.flatMap(this.#decide(question), () => {
-      const next = this.#apply(this.session.resume(this.#environment.wheel.nowMs()))
-      if (next !== undefined) return this.#settle(next)
-      this.#replies.release()
-      return Effect.void
+  /** Decides on the question that the last read has asked, and on those that stand behind it in the same read. */
+  get #settle(): Effect.Effect<void, TransportError> {
+    return Effect.suspend(() => {
+      const question = this.#question
+      if (question === undefined) {
+        this.#replies.release()
+        return Effect.void
+      }
+      this.#question = undefined
+      return Effect.flatMap(this.#decide(question), () => {
+        this.#question = this.#apply(this.session.resume(this.#environment.wheel.nowMs()))
+        return this.#settle
+      })
     })
   }
 
@@ -390,7 +391,11 @@ export class RtmpConnection implements Deadline {
       this.#turnAway(question, refusal)
       return
     }
-    const sink = PlayerSink.make(this, RtmpConnection.#hosting, this.#environment, key, streamId, requestId)
+    const sink = PlayerSink.make(this, RtmpConnection.#hosting, this.#environment, {
+      streamKey: key,
+      streamId,
+      requestId
+    })
     const viewer = registry.subscribe(key, {
       sink,
       nowMs: wheel.nowMs(),

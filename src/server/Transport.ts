@@ -85,7 +85,7 @@ export interface Security {
 }
 
 /**
- * One accepted connection.
+ * One accepted connection. Its functions are methods: they are called on it.
  *
  * Preconditions: `pull` is called by one fiber at a time. Postconditions: everything that was written before `end` is
  * sent before the end of the stream is; after `destroy`, or once the peer is gone, `write` does nothing and returns

@@ -76,6 +76,16 @@ const store = (folder: string, name: string, { certificate, key }: TestAuthority
   return { certFile, keyFile }
 }
 
+/** A server's certificate, and the files that say which clients' certificates count: that of their issuer stands there. */
+const revoking = Effect.gen(function* () {
+  const folder = yield* TestCertificates.folder
+  const ca = yield* authority
+  const files = store(folder, "a", yield* hosts(ca, "a.test"))
+  const [caFile, crlFile] = [Path.join(folder, "ca.pem"), Path.join(folder, "revoked.pem")]
+  put(caFile, ca.certificate)
+  return { ca, caFile, crlFile, files }
+})
+
 describe("certificates from files", () => {
   it.live(
     "are chosen by the name that a client asks for, exact names before wildcards, and the first for all others",
@@ -244,13 +254,9 @@ describe("certificates from files", () => {
     "of clients count no more once their issuer has revoked them, nor do sessions that began before (%s)",
     (version) =>
       Effect.gen(function* () {
-        const folder = yield* TestCertificates.folder
-        const ca = yield* authority
-        const files = store(folder, "a", yield* hosts(ca, "a.test"))
-        const [caFile, crlFile] = [Path.join(folder, "ca.pem"), Path.join(folder, "revoked.pem")]
+        const { ca, caFile, crlFile, files } = yield* revoking
         const [kept, lost] = [yield* hosts(ca, "kept.test"), yield* hosts(ca, "lost.test")]
         const revoke = (...issued: Parameters<typeof ca.revoke>) => Effect.promise(() => ca.revoke(...issued))
-        put(caFile, ca.certificate)
         put(crlFile, yield* revoke([]))
         const { certificates, line, maintain } = yield* TestCertificates.make({
           ...files,
@@ -300,13 +306,9 @@ describe("certificates from files", () => {
     "of clients are looked at anew once a revocation list is past its time, also where a session could be resumed (%s)",
     (version) =>
       Effect.gen(function* () {
-        const folder = yield* TestCertificates.folder
-        const ca = yield* authority
-        const files = store(folder, "a", yield* hosts(ca, "a.test"))
-        const [caFile, crlFile] = [Path.join(folder, "ca.pem"), Path.join(folder, "revoked.pem")]
+        const { ca, caFile, crlFile, files } = yield* revoking
         // For OpenSSL, which has no other clock than that of the machine, it is not over yet.
         const end = new Date(Date.now() + 3_600_000)
-        put(caFile, ca.certificate)
         put(crlFile, yield* Effect.promise(() => ca.revoke([], end)))
         yield* TestClock.setTime(end.getTime() - 30_000)
         const { certificates, line, maintain } = yield* TestCertificates.make({
