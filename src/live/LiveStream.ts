@@ -16,7 +16,7 @@
  *
  * **Gotchas**
  *
- * - Payloads may be views of a receive buffer: they are read once more in `flush`, and must not change until then.
+ * - Payloads are read once more in `flush`, and must not change until then.
  * - Caches follow `flush`, not `publish`: a viewer who joins in between gets the caches of the last flush, and then the
  *   next batch whole.
  * - Sinks are called from `flush`, and may leave, join and publish from there.

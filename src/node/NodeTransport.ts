@@ -22,6 +22,7 @@ import type * as Scope from "effect/Scope"
 import type { Connection, Endpoint, Listener, ListenOptions, ProxyProtocolOptions } from "../server/Transport.ts"
 import { Transport, TransportError } from "../server/Transport.ts"
 import * as DirectWrite from "./DirectWrite.ts"
+import * as LentReads from "./LentReads.ts"
 import { NodeCertificates } from "./NodeCertificates.ts"
 import type { Certificates } from "./NodeTls.ts"
 import { activatedSockets, rtmpSocketName, rtmpsSocketName } from "./SocketActivation.ts"
@@ -48,17 +49,19 @@ const keepAliveInitialDelayMs = 30_000
 /**
  * Makes a connection of a `net.Socket` that is paused. It takes over the events of the socket. `remote` is the client where
  * that is not the peer, `toError` says what an error of the socket means, and `lanes` write past the socket, which must
- * be a plain one; whoever handles the connection to its end then releases its lane.
+ * be a plain one; whoever handles the connection to its end then releases its lane. `inlet` is what the socket reads into, if
+ * that is the shared buffer.
  */
 export const makeConnection = (
   socket: Net.Socket,
   remote: Endpoint = peerOf(socket),
   toError: (cause: Error) => TransportError = brokeOff,
-  lanes?: DirectWrite.Lanes
+  lanes?: DirectWrite.Lanes,
+  inlet?: LentReads.Inlet
 ): Connection => {
   const lane = lanes?.open(socket) ?? DirectWrite.none
   const direct = lanes === undefined || lane === DirectWrite.none ? undefined : { lanes, lane }
-  return new NodeConnection(socket, remote, toError, direct)
+  return new NodeConnection(socket, remote, toError, direct, inlet)
 }
 
 /** A place among the sockets of a listener. */
@@ -71,6 +74,9 @@ interface Lane {
 type Flowing = (result: Effect.Effect<void, TransportError>) => void
 
 const noChunks: Array<Uint8Array> = []
+
+// What is read is lent. Not `slice`, which is a view where the array is a `Buffer`.
+const copyOf = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes)
 
 // An object with methods, not one with a closure for each: there are thousands of them.
 class NodeConnection implements Connection {
@@ -93,7 +99,8 @@ class NodeConnection implements Connection {
     socket: Net.Socket,
     remote: Endpoint,
     toError: (cause: Error) => TransportError,
-    lane: Lane | undefined,
+    lane?: Lane | undefined,
+    inlet?: LentReads.Inlet | undefined,
     error?: TransportError
   ) {
     this.remote = remote
@@ -101,7 +108,11 @@ class NodeConnection implements Connection {
     this.#socket = socket
     this.#toError = toError
     this.#error = error
-    socket.on("data", (chunk: Uint8Array) => this.#received(chunk))
+    if (inlet === undefined) {
+      socket.on("data", (chunk: Uint8Array) => {
+        if (!this.#received(chunk)) socket.pause()
+      })
+    } else inlet.take = (bytes) => this.#received(bytes)
     const ended = (): void => this.#fail(closed)
     socket.on("end", ended)
     socket.on("error", (cause: Error) => this.#fail(toError(cause)))
@@ -109,7 +120,7 @@ class NodeConnection implements Connection {
     this.pull = Effect.suspend(() => {
       const chunks: Array<Uint8Array> = []
       const first = this.flow((chunk) => {
-        chunks.push(chunk)
+        chunks.push(copyOf(chunk))
         return false
       })
       return Effect.as(first, chunks)
@@ -187,17 +198,17 @@ class NodeConnection implements Connection {
 
   /**
    * The socket is read while somebody takes what arrives, and stands still from the first chunk that nobody waited for: then
-   * the receive window closes, and the peer waits.
+   * the receive window closes, and the peer waits. Gives back whether it is to be read on.
    */
-  #received(chunk: Uint8Array): void {
+  #received(chunk: Uint8Array): boolean {
     if (this.#take !== undefined) {
       this.#hand(chunk, this.#take)
-      return
+      return true
     }
     if (this.#chunks === noChunks) this.#chunks = []
-    this.#chunks.push(chunk)
+    this.#chunks.push(copyOf(chunk))
     this.#isReading = false
-    this.#socket.pause()
+    return false
   }
 
   #fail(failure: TransportError): void {
@@ -266,31 +277,30 @@ export const listen = (
   Effect.gen(function* () {
     const runFork = Effect.runForkWith(yield* Effect.context<never>())
     const lanes = new DirectWrite.Lanes()
-    const plain = (socket: Net.Socket, remote?: Endpoint): Connection => makeConnection(socket, remote, brokeOff, lanes)
-    const connect = options.secure === true ? yield* secured(options, certificates) : plain
+    const connect = options.secure === true ? yield* secured(options, certificates) : plain(lanes)
     const door = options.proxyProtocol === undefined ? undefined : yield* doorFor(options.proxyProtocol)
-    const serving = new Map<Net.Socket, Fiber.Fiber<void>>()
+    const serving = new Map<Connection, Fiber.Fiber<void>>()
     const server = Net.createServer({
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: keepAliveInitialDelayMs,
       pauseOnConnect: true
     })
-    const serve = (socket: Net.Socket, connection: Connection): void => {
+    const serve = (connection: Connection): void => {
       const fiber = runFork(handle(connection))
-      serving.set(socket, fiber)
+      serving.set(connection, fiber)
       fiber.addObserver(() => {
-        serving.delete(socket)
-        socket.destroy()
+        serving.delete(connection)
+        connection.destroy()
         if (connection.lane !== undefined) lanes.release(connection.lane.lane)
       })
     }
     server.on("connection", (socket) => {
-      if (door === undefined || !door.isTrusted(socket.remoteAddress)) serve(socket, connect(socket))
+      if (door === undefined || !door.isTrusted(socket.remoteAddress)) serve(connect(socket))
       else {
         const direct = peerOf(socket)
         door.ask(socket, direct, (answer) => {
-          serve(socket, "error" in answer ? refused(socket, direct, answer.error) : connect(socket, answer.remote))
+          serve("error" in answer ? refused(socket, direct, answer.error) : connect(socket, answer.remote))
         })
       }
     })
@@ -340,6 +350,16 @@ const open = (server: Net.Server, options: ListenOptions): Effect.Effect<void, T
     })
   })
 
+/** What makes connections in the clear. A socket on which a load balancer was asked has been read, and stays what it is. */
+const plain =
+  (lanes: DirectWrite.Lanes) =>
+  (accepted: Net.Socket, remote?: Endpoint): Connection => {
+    if (remote !== undefined) return makeConnection(accepted, remote, brokeOff, lanes)
+    const inlet: LentReads.Inlet = { take: () => false }
+    const socket = LentReads.adopt(accepted, inlet)
+    return makeConnection(socket, peerOf(socket), brokeOff, lanes, socket === accepted ? undefined : inlet)
+  }
+
 /** What makes secure connections. */
 const secured = Effect.fnUntraced(function* (options: ListenOptions, certificates: Certificates | undefined) {
   if (certificates === undefined) {
@@ -360,7 +380,7 @@ const doorFor = Effect.fnUntraced(function* (options: ProxyProtocolOptions) {
 
 /** A connection that is over before it began. */
 const refused = (socket: Net.Socket, remote: Endpoint, error: TransportError): Connection =>
-  new NodeConnection(socket, remote, brokeOff, undefined, error)
+  new NodeConnection(socket, remote, brokeOff, undefined, undefined, error)
 
 /** The transport of Node: TCP through libuv, and TLS where `NodeCertificates` is in the environment. */
 export const layer: Layer.Layer<Transport> = Layer.effect(

@@ -7,9 +7,8 @@
  *
  * **Memory**
  *
- * - A message that lies whole in one chunk inside one pushed buffer is a view of that buffer. Copy what outlives the turn,
- *   and do not write to a buffer that was pushed.
- * - Any other message is assembled in a buffer of its own, which its view covers exactly.
+ * - What is pushed is lent: the reader keeps nothing of it but copies, so that a transport can read into the same buffer again.
+ * - Each message is assembled in a buffer of its own, which its payload covers exactly.
  * - What the reader holds is bounded by what it received, never by a length that was only announced: a buffer of the full
  *   length is made when the connection has sent at least as many bytes already, otherwise it grows by doubling.
  *   `bufferedBytes <= 3 * bytesRead + 1024 * maxChunkStreams + 18` at any time.
@@ -87,8 +86,8 @@ export interface ChunkReader {
   /**
    * Takes the next bytes of the connection and gives the messages that they complete, in order of completion.
    *
-   * Set Chunk Size and Abort are applied and returned. Fails with a `ChunkError` whose `messages` were complete before
-   * the fault; from then on the reader is dead and fails with `AlreadyFailed`.
+   * Nothing of `bytes` is kept but copies. Set Chunk Size and Abort are applied and returned. Fails with a `ChunkError`
+   * whose `messages` were complete before the fault; from then on the reader is dead and fails with `AlreadyFailed`.
    */
   readonly push: (bytes: Uint8Array) => Result.Result<ReadonlyArray<Message>, ChunkError>
   /** Bytes pushed so far: a double, exact far beyond 2^32. */
@@ -112,7 +111,7 @@ export interface ChunkReader {
    * next push reads on, an empty one too. Absent where a reader does not do that.
    */
   readonly stopAtCommands?: () => void
-  /** Bytes that wait for the next push behind a command. They are a view of what was pushed. */
+  /** Bytes that wait for the next push behind a command. */
   readonly heldBytes?: number
 }
 
@@ -314,24 +313,18 @@ class Reader implements ChunkReader {
           return true
         }
         this.#inChunk = false
-        // All of the message is in this chunk, and none of it came with an earlier buffer.
-        if (chunk === stream.length) {
-          const payload = chunk === 0 ? Bytes.empty : new Uint8Array(input.buffer, input.byteOffset + at, chunk)
+        this.#append(stream, input, at, chunk)
+        if (stream.received === stream.length) {
+          const payload = stream.buffer
+          this.#release(stream)
           if (!this.#complete(stream, payload, out)) return false
-        } else {
-          this.#append(stream, input, at, chunk)
-          if (stream.received === stream.length) {
-            const payload = stream.buffer
-            this.#release(stream)
-            if (!this.#complete(stream, payload, out)) return false
-          }
         }
         at += chunk
         if (this.#stopsAtCommands && (stream.typeId === COMMAND_AMF0 || stream.typeId === COMMAND_AMF3)) {
           // Unless the message goes on.
           if (stream.received === 0) {
-            // An empty view would keep the whole of a read alive until the client says something more.
-            if (at < end) this.#held = input.subarray(at)
+            // `slice` of a `Buffer` would be a view.
+            if (at < end) this.#held = new Uint8Array(input.subarray(at))
             return true
           }
         }

@@ -43,7 +43,7 @@ export const AGGREGATE = 22
  * - `streamId`: message stream id, unsigned 32-bit; 0 for control messages and connection commands.
  * - `chunkStreamId`: chunk stream id it came on, or is to be sent on; 2 to 65599.
  * - `timestamp`: milliseconds, unsigned 32-bit, absolute.
- * - `payload`: the body. A message from a `ChunkReader` may hold a view of the bytes that were pushed.
+ * - `payload`: the body. That of a message from a `ChunkReader` is the message's own.
  */
 export interface Message {
   readonly typeId: number

@@ -13,8 +13,8 @@
  * - `receive`, `accept`, `reject`, `tick` and the other calls return the outputs that they caused, in order. `Send`
  *   bytes are to be written in that order.
  * - After a `Close` output the session is `Disconnected`; further calls return nothing.
- * - Payloads of `Media` outputs may be views of the bytes that were received: they are good for as long as the caller
- *   keeps them, but pin the receive buffer.
+ * - Nothing of the bytes that were received is kept but copies: payloads of `Media` outputs are good for as long as the
+ *   caller keeps them.
  * - Bytes written by others between two `Send` outputs (media for a viewer) must be whole chunks on chunk streams that
  *   the session does not use: it uses 2 and 3.
  *

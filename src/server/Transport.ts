@@ -106,8 +106,8 @@ export interface Connection {
   readonly pull: Effect.Effect<ReadonlyArray<Uint8Array>, TransportError>
   /**
    * A shorter way to read, for which no fiber wakes up: hands each array to `take` in the turn in which it arrives, until
-   * `take` gives back `false`; then it succeeds, and nothing more is read. Fails as `pull` does, and dies of what `take`
-   * throws. Absent where there is none.
+   * `take` gives back `false`; then it succeeds, and nothing more is read. The array is lent: once `take` has returned, it may be
+   * written over. Fails as `pull` does, and dies of what `take` throws. Absent where there is none.
    */
   readonly flow?: ((take: (bytes: Uint8Array) => boolean) => Effect.Effect<void, TransportError>) | undefined
   /**

@@ -99,6 +99,70 @@ describe("NodeTransport", () => {
     })
   )
 
+  it.live("keeps what each of many clients sent apart, whoever reads when", () =>
+    Effect.gen(function* () {
+      const { next, port } = yield* listening
+      const peers = yield* Effect.forEach(
+        Array.from({ length: 8 }, (_, i) => i),
+        (i) =>
+          Effect.gen(function* () {
+            const client = yield* dial(port)
+            return { client, connection: yield* next, fill: i + 1, length: 200_000 + i }
+          })
+      )
+      for (const { client, fill, length } of peers) client.write(new Uint8Array(length).fill(fill))
+      const pulled: Array<{ readonly fill: number; readonly chunk: Uint8Array }> = []
+      yield* Effect.forEach(
+        peers,
+        ({ connection, fill, length }) =>
+          Effect.gen(function* () {
+            let left = length
+            while (left > 0) {
+              const chunks = yield* connection.pull
+              for (const chunk of chunks) {
+                pulled.push({ fill, chunk })
+                left -= chunk.length
+              }
+            }
+            assert.strictEqual(left, 0)
+          }),
+        { concurrency: "unbounded" }
+      )
+      // Only now: what was pulled first has seen the reads of all the others.
+      for (const { chunk, fill } of pulled) assert.isTrue(chunk.every((byte) => byte === fill))
+    })
+  )
+
+  it.live("holds a client back by TCP while nobody takes what it sends, and then gives all of it", () =>
+    Effect.gen(function* () {
+      const { next, port } = yield* listening
+      const client = yield* dial(port)
+      const connection = yield* next
+      const piece = new Uint8Array(64 * 1024)
+      let sent = 0
+      // A turn of the event loop for each: the kernel takes what it has room for, and then no more.
+      for (let still = 0; still < 100; still = client.writableLength === 0 ? 0 : still + 1) {
+        if (client.writableLength === 0) {
+          client.write(piece.fill(sent / piece.length))
+          sent += piece.length
+        }
+        yield* Effect.callback<void>((resume) => {
+          setImmediate(() => resume(Effect.void))
+        })
+      }
+      client.end()
+      let received = 0
+      while (received < sent) {
+        for (const chunk of yield* connection.pull) {
+          assert.strictEqual(chunk[0], Math.floor(received / piece.length) % 256)
+          received += chunk.length
+        }
+      }
+      assert.strictEqual(received, sent)
+      assert.strictEqual((yield* Effect.flip(connection.pull)).reason, "Closed")
+    })
+  )
+
   it.live("dies of what a flow is taken by, instead of bringing the process down", () =>
     Effect.gen(function* () {
       const { next, port } = yield* listening
