@@ -70,13 +70,14 @@ const newestShare = 1 / 4
 const mostMs = 13
 
 /**
- * How long to rest after a flush, where the last ones took so long: four times that beyond a few milliseconds, within bounds.
+ * How long to rest after a flush, where the last ones took so long: three times that beyond a millisecond and a half, within
+ * bounds.
  *
  * With some hundred viewers it is nothing. With a thousand and no merge window, flushes would follow one another without
- * end and keep the event loop from everything else; so it takes a fourth of it or so, what arrives meanwhile is merged,
+ * end and keep the event loop from everything else; so it takes a third of it or so, what arrives meanwhile is merged,
  * and the more viewers there are, the fewer writes each of them costs.
  */
-const restMs = (tookMs: number): number => Math.min(40, Math.max(0, 4 * (tookMs - 3)))
+const restMs = (tookMs: number): number => Math.min(40, Math.max(0, 3 * (tookMs - 1.5)))
 
 /** Runs a registry: one fiber ticks, and one for each merge window flushes. All sleep until the registry calls for them. */
 const drive = Effect.fnUntraced(function* (options: LiveOptions) {

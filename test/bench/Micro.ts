@@ -72,7 +72,7 @@ export const scenario = (seconds: number): Scenario => ({
     })),
   goals: (get: Lookup): ReadonlyArray<Goal> =>
     goals.flatMap(([file, metric, atLeast, unit]): ReadonlyArray<Goal> => {
-      const figure = get("micro", file, metric)
+      const figure = get.median("micro", file, metric)
       return figure === undefined ? [] : [{ scenario: "micro", what: metric.split(":")[0]!, figure, atLeast, unit }]
     })
 })

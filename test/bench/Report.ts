@@ -31,8 +31,15 @@ export interface Goal {
   readonly unit: string
 }
 
-/** Looks up a median. */
-export type Lookup = (scenario: string, server: string, metric: string) => number | undefined
+/** Looks up figures that are in the samples. */
+export interface Lookup {
+  readonly median: (scenario: string, server: string, metric: string) => number | undefined
+  /**
+   * One server's figure in terms of another's: the median of the ratios within each round. A shared machine is a fourth slower
+   * in one minute than in another, and what ran right after one another was hit alike.
+   */
+  readonly ratio: (scenario: string, server: string, other: string, metric: string) => number | undefined
+}
 
 const median = (values: ReadonlyArray<number>): number => {
   const sorted = [...values].sort((a, b) => a - b)
@@ -69,11 +76,24 @@ export const rows = (samples: ReadonlyArray<Sample>): ReadonlyArray<Row> => {
   })
 }
 
-/** A lookup in rows. */
-export const lookup =
-  (all: ReadonlyArray<Row>): Lookup =>
-  (scenario, server, metric) =>
-    all.find((row) => row.scenario === scenario && row.server === server)?.metrics[metric]
+/** A lookup in samples. */
+export const lookup = (samples: ReadonlyArray<Sample>): Lookup => {
+  const all = rows(samples)
+  return {
+    median: (scenario, server, metric) =>
+      all.find((row) => row.scenario === scenario && row.server === server)?.metrics[metric],
+    ratio: (scenario, server, other, metric) => {
+      const ofServer = (name: string) =>
+        samples.filter((sample) => sample.scenario === scenario && sample.server === name)
+      const others = new Map(ofServer(other).map((sample) => [sample.round, sample.metrics[metric]]))
+      const ratios = ofServer(server).flatMap(({ metrics, round }) => {
+        const [figure, otherFigure] = [metrics[metric], others.get(round)]
+        return figure === undefined || otherFigure === undefined ? [] : [figure / otherFigure]
+      })
+      return ratios.length === 0 ? undefined : median(ratios)
+    }
+  }
+}
 
 /** Whether a goal holds; not where it could not be told. */
 export const holds = ({ atLeast, atMost, figure }: Goal): boolean =>

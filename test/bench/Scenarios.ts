@@ -27,7 +27,7 @@ export interface Scenario {
   readonly name: string
   readonly about: string
   readonly runs: ReadonlyArray<Run>
-  /** The goals that can be told from the medians that are there. */
+  /** The goals that can be told from the figures that are there. */
   readonly goals: (get: Lookup) => ReadonlyArray<Goal>
 }
 
@@ -171,28 +171,33 @@ const deliveredAtLeast = 97
 
 /** Why a server's figure does not count, if it does not. */
 const flaw = (get: Lookup, scenario: string, server: string, metric: string): string | undefined => {
-  if (get(scenario, server, metric) === undefined) return `${server} was not measured`
-  const delivered = get(scenario, server, "deliveredPercent")
+  if (get.median(scenario, server, metric) === undefined) return `${server} was not measured`
+  const delivered = get.median(scenario, server, "deliveredPercent")
   return metric === "cpuPerGbit" && delivered !== undefined && delivered < deliveredAtLeast
     ? `${server} delivered only ${delivered.toFixed(0)} %`
     : undefined
 }
 
-/** The CPU per gigabit of one server in terms of another's, or of its own in another scenario. */
-const ratio = (
-  get: Lookup,
-  scenario: string,
-  what: string,
-  server: string,
-  other: string,
-  atMost: number,
-  otherScenario = scenario
-): ReadonlyArray<Goal> => {
-  const metric = "cpuPerGbit"
-  const note = flaw(get, scenario, server, metric) ?? flaw(get, otherScenario, other, metric)
-  const figure = get(scenario, server, metric)! / get(otherScenario, other, metric)!
-  return [{ scenario, what, atMost, unit: "x", ...(note === undefined ? { figure } : { figure: undefined, note }) }]
-}
+const cost = "cpuPerGbit"
+
+const told = (goal: Omit<Goal, "figure" | "note">, note: string | undefined, figure: number | undefined): Goal =>
+  note === undefined ? { ...goal, figure } : { ...goal, figure: undefined, note }
+
+/** The CPU per gigabit of one server in terms of another's. */
+const ratio = (get: Lookup, scenario: string, what: string, server: string, other: string, atMost: number): Goal =>
+  told(
+    { scenario, what, atMost, unit: "x" },
+    flaw(get, scenario, server, cost) ?? flaw(get, scenario, other, cost),
+    get.ratio(scenario, server, other, cost)
+  )
+
+/** The CPU per gigabit of a server in terms of its own in another scenario. */
+const growth = (get: Lookup, scenario: string, what: string, server: string, from: string, atMost: number): Goal =>
+  told(
+    { scenario, what, atMost, unit: "x" },
+    flaw(get, scenario, server, cost) ?? flaw(get, from, server, cost),
+    get.median(scenario, server, cost)! / get.median(from, server, cost)!
+  )
 
 const limit = (
   get: Lookup,
@@ -202,24 +207,21 @@ const limit = (
   metric: string,
   bound: { readonly atMost: number } | { readonly atLeast: number },
   unit = ""
-): ReadonlyArray<Goal> => {
-  const note = flaw(get, scenario, server, metric)
-  const figure = get(scenario, server, metric)
-  return [{ scenario, what, unit, figure, ...bound, ...(note === undefined ? {} : { note }) }]
-}
+): Goal =>
+  told({ scenario, what, unit, ...bound }, flaw(get, scenario, server, metric), get.median(scenario, server, metric))
 
 /** The peers of a scenario that has goals without them: left out where only the rig is tried. */
 const bystanders = (plan: Plan): ReadonlyArray<Target> => (plan.quick ? [] : plan.peers)
 
 const desktop = { streams: 1, videoKbps: 2_500, audioKbps: 128 } as const
 
-// A floor for each of our modes, at the cadence that the mode wrote at in the run before; `hertz` is what it is made for,
-// for when it was not run: merge windows of 40 and 350 ms, and a write for each frame of video and audio.
-const floors = [
-  { server: "floor for ours", of: "ours", hertz: 25 },
-  { server: "floor for throughput", of: "ours, throughput", hertz: 3 },
-  { server: "floor for low", of: "ours, low", hertz: 73 }
-]
+// Each of our modes with a floor at the cadence that it wrote at in the run before; `hertz` is what it is made for, for when it
+// was not run: merge windows of 40 and 350 ms, and a write for each frame of video and audio.
+const modes = [
+  { mode: "balanced", floorName: "floor for ours", hertz: 25 },
+  { mode: "throughput", floorName: "floor for throughput", hertz: 3 },
+  { mode: "low", floorName: "floor for low", hertz: 73 }
+] as const
 
 /**
  * One stream to many viewers: what the server is for.
@@ -231,54 +233,51 @@ const floors = [
  * streams and of a fiber; the rest are timers, log and metrics. No message allocates for a viewer, no viewer has a timer.
  */
 const fanOut = (plan: Plan, viewers: number): Scenario => {
-  const targets = [plan.ours("balanced"), plan.ours("throughput"), plan.ours("low"), ...plan.peers]
-  const kbps = desktop.videoKbps + desktop.audioKbps
   const { floor } = plan
+  const kbps = desktop.videoKbps + desktop.audioKbps
   const name = `fanout-${viewers}`
-  const cadences = new Map<string, number>()
+  const load = { ...desktop, viewers }
   return {
     name,
     about: `one stream of ${kbps} kbit/s to ${viewers} viewers`,
+    // What is held against one another stands side by side: a round takes minutes, in which the machine changes.
     runs: [
-      ...targets.map((target) => {
-        const { measure, server } = played(plan, target, { ...desktop, viewers })
+      ...plan.peers.slice(0, 1).map((peer) => played(plan, peer, load)),
+      ...modes.flatMap(({ floorName, hertz, mode }) => {
+        const { measure, server } = played(plan, plan.ours(mode), load)
+        let cadence: number = hertz
         const noted = Effect.tap(measure, ({ writesPerViewer }) =>
           Effect.sync(() => {
-            if (writesPerViewer !== undefined) cadences.set(server, writesPerViewer)
+            cadence = writesPerViewer ?? hertz
           })
         )
-        return { server, measure: noted }
+        const bare = Effect.suspend(() =>
+          Effect.map(floor!.run(viewers, cadence, kbps, plan.seconds), (result) =>
+            floorMetrics(result, viewers, kbps, cadence)
+          )
+        )
+        return [{ server, measure: noted }, ...(floor === undefined ? [] : [{ server: floorName, measure: bare }])]
       }),
-      ...(floor === undefined
-        ? []
-        : floors.map(({ hertz, of, server }) => ({
-            server,
-            measure: Effect.suspend(() => {
-              const cadence = cadences.get(of) ?? hertz
-              return Effect.map(floor.run(viewers, cadence, kbps, plan.seconds), (result) =>
-                floorMetrics(result, viewers, kbps, cadence)
-              )
-            })
-          })))
+      ...plan.peers.slice(1).map((peer) => played(plan, peer, load))
     ],
     // The goals are for these two numbers of viewers, and say nothing of others.
     goals: (get) => [
       ...(viewers === 1_000
         ? [
-            ...ratio(get, name, "CPU per gigabit, of nginx", oursName, nginxName, 0.6),
-            ...ratio(get, name, "CPU per gigabit, of the floor", oursName, floors[0]!.server, 1.35),
-            ...ratio(get, name, "throughput mode, of nginx", "ours, throughput", nginxName, 0.3),
-            ...ratio(get, name, "throughput mode, of the floor", "ours, throughput", floors[1]!.server, 1.35),
-            ...ratio(get, name, "low mode, of nginx", "ours, low", nginxName, 1),
-            ...limit(get, name, "resident memory", oursName, "rssMb", { atMost: 140 }, "MB")
+            ratio(get, name, "CPU per gigabit, of nginx", oursName, nginxName, 0.6),
+            ratio(get, name, "CPU per gigabit, of the floor", oursName, modes[0].floorName, 1.35),
+            ratio(get, name, "throughput mode, of nginx", "ours, throughput", nginxName, 0.3),
+            ratio(get, name, "throughput mode, of the floor", "ours, throughput", modes[1].floorName, 1.35),
+            ratio(get, name, "low mode, of nginx", "ours, low", nginxName, 1),
+            limit(get, name, "resident memory", oursName, "rssMb", { atMost: 140 }, "MB")
           ]
         : []),
       ...(viewers === 2_000
         ? [
-            ...[oursName, "ours, throughput", "ours, low"].flatMap((server) =>
-              ratio(get, name, `${server}: CPU per gigabit, of that at 200`, server, server, 1.15, "fanout-200")
+            ...[oursName, "ours, throughput", "ours, low"].map((server) =>
+              growth(get, name, `${server}: CPU per gigabit, of that at 200`, server, "fanout-200", 1.15)
             ),
-            ...limit(get, name, "resident memory", oursName, "rssMb", { atMost: 190 }, "MB")
+            limit(get, name, "resident memory", oursName, "rssMb", { atMost: 190 }, "MB")
           ]
         : [])
     ]
@@ -343,8 +342,9 @@ const join = (plan: Plan): Scenario => {
         }
       })
     })),
-    goals: (get) =>
+    goals: (get) => [
       limit(get, name, "first video, p99 over one viewer's", oursName, "p99OverAloneMs", { atMost: 50 }, "ms")
+    ]
   }
 }
 
@@ -370,8 +370,8 @@ const latency = (plan: Plan): Scenario => {
       played(plan, target, { ...desktop, viewers })
     ),
     goals: (get) => [
-      ...limit(get, name, "low mode, p99", "ours, low", "latencyP99Ms", { atMost: 5 }, "ms"),
-      ...limit(get, name, "default mode, p99", oursName, "latencyP99Ms", { atMost: 50 }, "ms")
+      limit(get, name, "low mode, p99", "ours, low", "latencyP99Ms", { atMost: 5 }, "ms"),
+      limit(get, name, "default mode, p99", oursName, "latencyP99Ms", { atMost: 50 }, "ms")
     ]
   }
 }
@@ -397,8 +397,8 @@ const ingest = (plan: Plan, streams: number): Scenario => {
       played(plan, target, { streams, videoKbps: 49_800, audioKbps: 160, viewers: streams })
     ),
     goals: (get) => [
-      ...limit(get, name, "lost packets", oursName, "lost", { atMost: 0 }),
-      ...ratio(get, name, "CPU per gigabit in, of nginx", oursName, nginxName, 1.3)
+      limit(get, name, "lost packets", oursName, "lost", { atMost: 0 }),
+      ratio(get, name, "CPU per gigabit in, of nginx", oursName, nginxName, 1.3)
     ]
   }
 }
@@ -413,8 +413,8 @@ const wide = (plan: Plan): Scenario => {
       played(plan, target, { streams: 1, videoKbps: 24_840, audioKbps: 160, viewers })
     ),
     goals: (get) => [
-      ...limit(get, name, "lost packets", oursName, "lost", { atMost: 0 }),
-      ...limit(get, name, "delivered", oursName, "gbps", { atLeast: plan.quick ? 0.097 : 0.485 }, "Gbit/s")
+      limit(get, name, "lost packets", oursName, "lost", { atMost: 0 }),
+      limit(get, name, "delivered", oursName, "gbps", { atLeast: plan.quick ? 0.097 : 0.485 }, "Gbit/s")
     ]
   }
 }
@@ -455,7 +455,7 @@ const tls = (plan: Plan): Scenario => {
         )
       }
     ],
-    goals: (get) => ratio(get, name, "CPU per gigabit, of a bare TLS server on Node", oursName, floorName, 1.3)
+    goals: (get) => [ratio(get, name, "CPU per gigabit, of a bare TLS server on Node", oursName, floorName, 1.3)]
   }
 }
 
@@ -520,12 +520,12 @@ const stall = (plan: Plan): Scenario => {
       })
     })),
     goals: (get) => [
-      ...limit(get, name, "packets that the others lost", oursName, "lost", { atMost: 0 }),
-      ...limit(get, name, "memory that the stalled cost", oursName, "growthMb", { atMost: stalled * outboxMb }, "MB"),
-      ...limit(get, name, "memory after they left, of before", oursName, "afterOverBefore", { atMost: 1.1 }, "x"),
-      ...limit(get, name, "stalled viewers that were closed", oursName, "closed", { atMost: 0 }),
-      ...limit(get, name, "stalled viewers that resumed", oursName, "resumed", { atLeast: stalled }),
-      ...limit(get, name, "gaps that ended at no keyframe", oursName, "notAtKeyframe", { atMost: 0 })
+      limit(get, name, "packets that the others lost", oursName, "lost", { atMost: 0 }),
+      limit(get, name, "memory that the stalled cost", oursName, "growthMb", { atMost: stalled * outboxMb }, "MB"),
+      limit(get, name, "memory after they left, of before", oursName, "afterOverBefore", { atMost: 1.1 }, "x"),
+      limit(get, name, "stalled viewers that were closed", oursName, "closed", { atMost: 0 }),
+      limit(get, name, "stalled viewers that resumed", oursName, "resumed", { atLeast: stalled }),
+      limit(get, name, "gaps that ended at no keyframe", oursName, "notAtKeyframe", { atMost: 0 })
     ]
   }
 }
@@ -617,8 +617,8 @@ const idle = (plan: Plan): Scenario => {
       })
     })),
     goals: (get) => [
-      ...limit(get, name, "heap for each", oursName, "heapKbPerConnection", { atMost: 25 }, "KB"),
-      ...limit(get, name, "wake-ups of the process", oursName, "wakeUpsPerSecond", { atMost: 1 }, "/s")
+      limit(get, name, "heap for each", oursName, "heapKbPerConnection", { atMost: 25 }, "KB"),
+      limit(get, name, "wake-ups of the process", oursName, "wakeUpsPerSecond", { atMost: 1 }, "/s")
     ]
   }
 }

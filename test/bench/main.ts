@@ -202,7 +202,7 @@ const goalsOf = (
   scenarios: ReadonlyArray<Scenario>,
   samples: ReadonlyArray<Report.Sample>
 ): ReadonlyArray<Report.Goal> => {
-  const get = Report.lookup(Report.rows(samples))
+  const get = Report.lookup(samples)
   return scenarios.flatMap((scenario) => scenario.goals(get))
 }
 
