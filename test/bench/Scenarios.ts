@@ -352,12 +352,11 @@ const join = (plan: Plan): Scenario => {
  * What a server adds between a publisher and 200 viewers.
  *
  * Whether the low mode stays below 5 ms is the processor's to say: a message is 200 writes, each of them is the kernel's from
- * end to end (the floor shows how much), and on the other core the load generator reads 200 sockets. Where 1,000 viewers take 0.050
- * s/Gbit in the default mode, 99 of 100 frames are there within 4.1 to 4.6 ms; where they take 0.086, a message for 200 costs us
- * 2.0 ms, of which the floor would take 1.5, and it is 7.2 to 7.5 ms, with nginx-rtmp at 10.5 to 11.6 and node-media-server at 7.6 to
- * 9.8 in the same runs. There, a profile
- * (`perf record -g`) has 77 of 100 samples in the flush, 71 of them in the system call, 3 in Node's way there and 3 in our
- * loop; 12 take in the publisher's packets.
+ * end to end (the floor shows how much), and on the other core the load generator reads 200 sockets. Where 1,000 viewers take
+ * 0.05 s/Gbit in the default mode, 99 of 100 frames are there within 2.7 to 4.6 ms. Where they take 0.086, a message for 200 costs
+ * us 2.0 ms, of which the floor would take 1.5, and it is 7.2 to 7.5 ms, with nginx-rtmp at 10.5 to 11.6 and node-media-server
+ * at 7.6 to 9.8 in the same runs. There, a profile (`perf record -g`) has 77 of 100 samples in the flush, 71 of them in the
+ * system call, 3 in Node's way there and 3 in our loop; 12 take in the publisher's packets.
  * Next would be a second thread that writes half of the lanes: a lane is a number, and a batch could be shared memory.
  */
 const latency = (plan: Plan): Scenario => {

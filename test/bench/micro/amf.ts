@@ -1,19 +1,17 @@
 /**
  * Measures the AMF codecs on one core: `node test/bench/micro/amf.ts [seconds per row]`.
  *
- * One run on a virtual machine of 2 cores that others used at the same time. Of six such runs the first row gave 130,000
- * per second at worst (load 5) and this at best.
+ * Node 24.21, 2 shared cores of an AMD EPYC. On a slow machine with other work on both cores (load 5) the first row has been
+ * 130,000 a second.
  *
- * Node 24.21.0
- *
- * | operation                        | bytes |  per second | us each |
+ * | operation                        | bytes | per second | us each |
  * |---|---:|---:|---:|
- * | AMF0 decode OBS onMetaData       |   403 |   460,781 |    2.17 |
- * | AMF0 encode OBS onMetaData       |   403 |   384,952 |    2.60 |
- * | AMF0 decode connect              |   179 |   806,315 |    1.24 |
- * | AMF0 encode connect              |   179 |   580,583 |    1.72 |
- * | AMF3 decode the same metadata    |   290 |   377,777 |    2.65 |
- * | AMF3 encode the same metadata    |   290 |   301,038 |    3.32 |
+ * | AMF0 decode OBS onMetaData       |   403 |   907,054 |    1.10 |
+ * | AMF0 encode OBS onMetaData       |   403 | 1,115,291 |    0.90 |
+ * | AMF0 decode connect              |   179 | 2,214,416 |    0.45 |
+ * | AMF0 encode connect              |   179 | 1,528,603 |    0.65 |
+ * | AMF3 decode the same metadata    |   290 |   907,770 |    1.10 |
+ * | AMF3 encode the same metadata    |   290 |   694,708 |    1.44 |
  *
  * Without the table of interned keys, decoding the metadata takes 2.5 times as long.
  */

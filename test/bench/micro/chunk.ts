@@ -2,26 +2,26 @@
  * Measures the chunk codec on one core: `node test/bench/micro/chunk.ts [seconds per row]`.
  *
  * Messages of 200 KB are video frames at tens of Mbit/s, those of 300 bytes alternate audio and video. Bytes count headers.
- * A message that is read over several chunks or pushes costs an allocation and one copy, which `encodeInto` shows without
- * the allocation; one that lies whole in a push costs a view.
+ * A message that is read costs an allocation and one copy, which `encodeInto` shows without the allocation; of 300 bytes the
+ * allocation is most of it.
  *
- * Node 24.21, 2 shared cores of an Intel Xeon; take the ratios. Best of many 0.2 s runs; while other processes use both
+ * Node 24.21, 2 shared cores of an AMD EPYC; take the ratios. Best of many 0.2 s runs; while other processes use both
  * cores the figures fall by up to a half.
  *
  * | what                                                     |   MB/s | ns/message |
  * |----------------------------------------------------------|-------:|-----------:|
- * | read 200 KB, chunks of 60,000, pushes of 64 KiB          |   1827 |     109470 |
- * | read 200 KB, chunks of 4,096, pushes of 64 KiB           |   1926 |     103884 |
- * | read 200 KB, chunks of 128, pushes of 64 KiB             |   1483 |     135881 |
- * | read 200 KB, chunks of 60,000, pushes of 1,448           |   1718 |     116402 |
- * | read 200 KB, chunks of 60,000, pushes of 1               |     16 |   12835522 |
- * | read 300 B, chunks of 60,000, pushes of 64 KiB           |   2669 |        113 |
- * | read 300 B, chunks of 128, pushes of 64 KiB              |    212 |       1429 |
- * | write 200 KB, chunks of 60,000                           |   2001 |      99941 |
- * | write 200 KB, chunks of 128                              |   1054 |     191159 |
- * | write 300 B, chunks of 60,000                            |   1049 |        287 |
- * | encodeInto 200 KB, chunks of 60,000                      |   9364 |      21359 |
- * | encodeInto 300 B, chunks of 60,000                       |   4633 |         67 |
+ * | read 200 KB, chunks of 60,000, pushes of 64 KiB          |  11553 |      17312 |
+ * | read 200 KB, chunks of 4,096, pushes of 64 KiB           |  11420 |      17518 |
+ * | read 200 KB, chunks of 128, pushes of 64 KiB             |   3695 |      54555 |
+ * | read 200 KB, chunks of 60,000, pushes of 1,448           |   8242 |      24265 |
+ * | read 200 KB, chunks of 60,000, pushes of 1               |     51 |    3959520 |
+ * | read 300 B, chunks of 60,000, pushes of 64 KiB           |    569 |        529 |
+ * | read 300 B, chunks of 128, pushes of 64 KiB              |    442 |        685 |
+ * | write 200 KB, chunks of 60,000                           |   7391 |      27060 |
+ * | write 200 KB, chunks of 128                              |   3041 |      66276 |
+ * | write 300 B, chunks of 60,000                            |   4540 |         66 |
+ * | encodeInto 200 KB, chunks of 60,000                      |  53770 |       3720 |
+ * | encodeInto 300 B, chunks of 60,000                       |  13998 |         22 |
  */
 import * as Result from "effect/Result"
 import * as ChunkReader from "../../../src/protocol/ChunkReader.ts"

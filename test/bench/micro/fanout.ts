@@ -4,20 +4,20 @@
  * Sinks only count, so that the rows show what a delivery costs besides the socket. A message is a video frame of 5,000
  * bytes or an audio frame of 300; publishing, encoding and copying it are in the rows that say so, shared by all viewers.
  *
- * Node 24.21, 2 shared cores of an Intel Xeon with other work on both; best of many 20 ms runs. Take the ratios.
+ * Node 24.21, 2 shared cores of an AMD EPYC; best of many 20 ms runs. Take the ratios.
  *
  * | what                                                                   |       ns |
  * |------------------------------------------------------------------------|---------:|
- * | bare loop over 1,000 sinks, per sink                                   |      2.4 |
- * | publish and flush without viewers, per message of 5,000 or 300 bytes   |      866 |
- * | publish 2 messages and flush to 1,000 viewers, per delivery            |     11.9 |
- * | publish 20 messages and flush to 1,000 viewers, per delivery           |     24.7 |
- * | the same with another message stream id, per delivery of 2 messages    |     45.4 |
- * | the same for viewers who filter audio, per delivery of 2 messages      |     94.3 |
- * | queue for 1,000 full sockets, drained every 50 flushes, per delivery   |      500 |
- * | the same with 5 s of media and drops after 1 s, drained every 250      |      110 |
- * | join and leave between two flushes, GOP of 1 s                         |      207 |
- * | flush and 10 joins, GOP of 1 s, per join                               |      953 |
+ * | bare loop over 1,000 sinks, per sink                                   |      1.2 |
+ * | publish and flush without viewers, per message of 5,000 or 300 bytes   |      264 |
+ * | publish 2 messages and flush to 1,000 viewers, per delivery            |      3.6 |
+ * | publish 20 messages and flush to 1,000 viewers, per delivery           |      8.6 |
+ * | the same with another message stream id, per delivery of 2 messages    |     21.9 |
+ * | the same for viewers who filter audio, per delivery of 2 messages      |     37.9 |
+ * | queue for 1,000 full sockets, drained every 50 flushes, per delivery   |     80.4 |
+ * | the same with 5 s of media and drops after 1 s, drained every 250      |      263 |
+ * | join and leave between two flushes, GOP of 1 s                         |      151 |
+ * | flush and 10 joins, GOP of 1 s, per join                               |     1558 |
  */
 import { defaultLiveOptions, type LiveOptions } from "../../../src/live/LiveOptions.ts"
 import * as LiveStream from "../../../src/live/LiveStream.ts"
