@@ -33,6 +33,8 @@ export interface Goal {
 
 /** Looks up figures that are in the samples. */
 export interface Lookup {
+  /** Length of a window. */
+  readonly seconds: number
   readonly median: (scenario: string, server: string, metric: string) => number | undefined
   /**
    * One server's figure in terms of another's: the median of the ratios within each round. A shared machine is a fourth slower
@@ -77,9 +79,10 @@ export const rows = (samples: ReadonlyArray<Sample>): ReadonlyArray<Row> => {
 }
 
 /** A lookup in samples. */
-export const lookup = (samples: ReadonlyArray<Sample>): Lookup => {
+export const lookup = (samples: ReadonlyArray<Sample>, seconds: number): Lookup => {
   const all = rows(samples)
   return {
+    seconds,
     median: (scenario, server, metric) =>
       all.find((row) => row.scenario === scenario && row.server === server)?.metrics[metric],
     ratio: (scenario, server, other, metric) => {

@@ -147,13 +147,13 @@ const program = Effect.gen(function* () {
       for (const run of scenario.runs) {
         if (scenario.name !== "micro" && !isChosen(run.server, servers)) continue
         samples.push(yield* once(scenario, run, round))
-        Report.save(file, { quick, rounds, seconds }, samples, goalsOf(scenarios, samples))
+        Report.save(file, { quick, rounds, seconds }, samples, goalsOf(scenarios, samples, seconds))
       }
     }
   }
 
   const rows = Report.rows(samples)
-  const goals = goalsOf(scenarios, samples)
+  const goals = goalsOf(scenarios, samples, seconds)
   const macro = rows.filter((row) => row.scenario !== "micro")
   if (macro.length > 0) console.log(`\n${Report.table(macro)}`)
   for (const { metrics, scenario, server } of rows) {
@@ -200,9 +200,10 @@ const progress = ({ failure, load, metrics, round, scenario, server }: Report.Sa
 
 const goalsOf = (
   scenarios: ReadonlyArray<Scenario>,
-  samples: ReadonlyArray<Report.Sample>
+  samples: ReadonlyArray<Report.Sample>,
+  seconds: number
 ): ReadonlyArray<Report.Goal> => {
-  const get = Report.lookup(samples)
+  const get = Report.lookup(samples, seconds)
   return scenarios.flatMap((scenario) => scenario.goals(get))
 }
 
